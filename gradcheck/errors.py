@@ -1,0 +1,35 @@
+"""Every error that users meet. A message is a sentence that ends in the next action."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gradcheck.report.records import Report
+
+
+class GradcheckError(Exception):
+    """Something about the request, not about the gradient, is wrong (exit status 2)."""
+
+
+class UsageError(GradcheckError, ValueError):
+    """An argument, option or file cannot be used."""
+
+
+class TargetError(GradcheckError):
+    """A target cannot be loaded or run."""
+
+
+class EngineError(GradcheckError):
+    """An engine raised, or returned something other than a value and its gradients."""
+
+
+class GradientMismatch(AssertionError):
+    """A gradient is wrong, or could not be confirmed. The text is the report."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report)
+        self.report = report
+
+    def __str__(self) -> str:
+        return str(self.report)
