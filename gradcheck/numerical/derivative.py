@@ -1,0 +1,215 @@
+"""A directional derivative with an error bar, from as few evaluations as the case allows.
+
+Four evaluations settle the ordinary case: central quotients at h and h/2 and their extrapolation. The
+step h = epsilon^(1/6) balances the h^4 that remains of the truncation error against epsilon/h. Where that
+does not agree with the claimed value, or cannot be bounded well, the ladder is climbed down: more rungs,
+measured noise, kinks, and one-sided quotients where the domain ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck.numerical import kinks, roundoff
+from gradcheck.numerical.estimate import Estimate, unresolved
+from gradcheck.numerical.extrapolation import Table
+from gradcheck.numerical.line import Array, Line, Vector, flatten, total
+
+DOUBLE = 2.220446049250313e-16
+# Rungs below the first: by halves while extrapolation pays, then by eighths to get below nearby kinks.
+_HALVES = 5
+_EIGHTHS = 6
+# The quick estimate is kept where its bound is at most this share of the outputs' summed change.
+_QUICK = 1e-9
+# Without a claimed value, a bound larger than this share of the estimate asks whether there is a kink.
+_POOR = 1e-4
+# A slope at a tiny step that differs from the estimate by more than this share asks for the long way.
+_SECOND_OPINION = 1e-5
+
+
+def derivative(
+    outputs_at: Callable[[float], Sequence[Array]],
+    cotangents: Sequence[Array | None],
+    *,
+    claimed: float | None = None,
+    epsilon: float = DOUBLE,
+    base: Vector | None = None,
+    second_opinion: bool = True,
+) -> Estimate:
+    """Estimate d/dt <u, y(t)> at t = 0, where ``outputs_at(t)`` returns the list of outputs y(t).
+
+    Args:
+        outputs_at: may raise, or return non-finite values, away from 0: that only loses the point.
+        cotangents: u, one array per output with the output's shape; None counts as zeros. For complex
+            outputs the inner product is Re sum conj(u) y.
+        claimed: the value under test; where the quick estimate agrees with it, nothing more is done.
+        epsilon: the spacing of the numbers that the forward pass computes in, relative to 1.
+        base: the flattened outputs at 0 where they are known, which saves an evaluation.
+        second_opinion: whether a step of 1e-8 is asked too; a step function can look smooth from afar.
+    """
+    if base is None:
+        base = flatten(outputs_at(0.0))
+    cotangent = flatten_cotangents(cotangents, outputs_at) if _has_none(cotangents) else flatten(_list(cotangents))
+    line = Line(outputs_at, cotangent, base)
+    return along(line, claimed=claimed, epsilon=epsilon, second_opinion=second_opinion)
+
+
+def along(
+    line: Line, *, claimed: float | None = None, epsilon: float = DOUBLE, second_opinion: bool = True
+) -> Estimate:
+    """Estimate the derivative along a line whose cotangent is already flat. See ``derivative``."""
+    base = line(0.0)
+    if base is None:
+        return unresolved("the forward pass is not finite at the given point", line.evaluations)
+    noise = roundoff.floor(base, line.cotangent, epsilon)
+    step = epsilon ** (1 / 6)
+    quick = _quick(line, step, noise)
+    if quick is not None and _settles(quick, line, claimed, epsilon if second_opinion else None, noise):
+        return _smooth(quick[0], quick[1], line, quick[3])
+    return _long_way(line, step, noise, epsilon, claimed)
+
+
+_Quick = tuple[float, float, float, Table]
+
+
+def _quick(line: Line, step: float, noise: float) -> _Quick | None:
+    """Return (estimate, bound, scale, table) from two rungs, None where a point has no value.
+
+    With relative curvature rho = |d_h - d_h/2| / |d|, the terms of the Taylor series fall like rho, rho^2,
+    ...: extrapolation removes the first, and a few times the second is the bound.
+    """
+    table = Table(2, noise)
+    quotients = []
+    for h in (step, step / 2):
+        right, left = line(h), line(-h)
+        if right is None or left is None:
+            return None
+        quotients.append(line.weighted(right - left) / (2 * h))
+        table.add(h, total(quotients[-1]))
+    scale = total(abs(quotients[1]))
+    curvature = total(abs(quotients[0] - quotients[1]))
+    rho = curvature / scale if scale > 0 else 1.0
+    bound = curvature * max(4 * rho, 1e-5) + 2 * noise / (step / 2)
+    return table.rows[1][1], bound, scale, table
+
+
+def _settles(quick: _Quick, line: Line, claimed: float | None, epsilon: float | None, noise: float) -> bool:
+    value, bound, scale, _ = quick
+    if bound > _QUICK * scale + 4 * noise / line_step(epsilon or DOUBLE):
+        return False
+    if claimed is not None and not abs(claimed - value) <= bound:
+        return False
+    return epsilon is None or _agrees_nearby(line, value, scale, epsilon, noise)
+
+
+def line_step(epsilon: float) -> float:
+    """Return the first step of the ladder, in units of the direction."""
+    return float(epsilon ** (1 / 6))
+
+
+def _agrees_nearby(line: Line, value: float, scale: float, epsilon: float, noise: float) -> bool:
+    step = float(epsilon**0.5)
+    right, base = line(step), line(0.0)
+    if right is None or base is None:
+        return False
+    nearby = total(line.weighted(right - base)) / step
+    return abs(nearby - value) <= max(_SECOND_OPINION, 50 * step) * scale + 4 * noise / step
+
+
+def _smooth(value: float, bound: float, line: Line, table: Table | None, message: str = "") -> Estimate:
+    steps = table.curve(table.best()[2]) if table is not None else ()
+    return Estimate(value, bound, value, value, evaluations=line.evaluations, steps=steps, message=message)
+
+
+def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: float | None) -> Estimate:
+    sigma = roundoff.measured(line, epsilon)
+    noise = max(noise, 2 * sigma)
+    table = _ladder(line, step, noise, epsilon)
+    stair = _step_function(line, epsilon)
+    if stair is not None:
+        return stair
+    if len(table.rows) < 2:
+        return _at_the_end_of_the_domain(line, step, noise)
+    value, bound, at = table.best()
+    if bound > _POOR * abs(value) if claimed is None else not abs(claimed - value) <= bound:
+        kink = kinks.find(line, min(at, step / 4), noise) or kinks.find(line, epsilon**0.375, noise)
+        if kink is not None:
+            return Estimate(
+                (kink.lower + kink.upper) / 2,
+                kink.uncertainty,
+                kink.lower,
+                kink.upper,
+                kink=True,
+                evaluations=line.evaluations,
+                steps=table.curve(at),
+                message="kink: one-sided derivatives differ",
+            )
+    return _smooth(value, bound, line, table)
+
+
+def _ladder(line: Line, step: float, noise: float, epsilon: float) -> Table:
+    table = Table(2, noise)
+    sizes = [step / 2**k for k in range(_HALVES)]
+    sizes += [sizes[-1] / 8**k for k in range(1, _EIGHTHS + 1)]
+    for h in sizes:
+        if h < epsilon**0.6:
+            break
+        right, left = line(h), line(-h)
+        if right is not None and left is not None:
+            table.add(h, total(line.weighted(right - left)) / (2 * h))
+    return table
+
+
+def _step_function(line: Line, epsilon: float) -> Estimate | None:
+    """Return derivative zero where the outputs do not change at all near 0 although they do further away."""
+    base, step = line(0.0), float(epsilon ** (1 / 6))
+    near = [line(sign * step / 2 ** (_HALVES - 1) / 8) for sign in (1, -1)]
+    far = [line(sign * step) for sign in (1, -1)]
+    if base is None or any(value is None for value in near):
+        return None
+    if any(bool((value != base).any()) for value in near):
+        return None
+    if not any(value is not None and bool((value != base).any()) for value in far):
+        return None
+    message = "the outputs are constant near this point: a step function, whose derivative is zero"
+    return Estimate(0.0, 0.0, 0.0, 0.0, evaluations=line.evaluations, message=message)
+
+
+def _at_the_end_of_the_domain(line: Line, step: float, noise: float) -> Estimate:
+    """Use one-sided quotients where one side has no values."""
+    best: Estimate | None = None
+    for sign in (1.0, -1.0):
+        table = Table(1, 2 * noise)
+        for k in range(3, 14):
+            h, base, value = step / 2**k, line(0.0), line(sign * step / 2**k)
+            if value is not None and base is not None:
+                table.add(h, sign * total(line.weighted(value - base)) / h)
+        if len(table.rows) >= 4:
+            value_, bound, _ = table.best()
+            candidate = _smooth(value_, bound, line, table, "one-sided: the domain ends here")
+            best = candidate if best is None or candidate.uncertainty < best.uncertainty else best
+    if best is None:
+        reason = f" ({type(line.error).__name__}: {line.error})" if line.error else ""
+        return unresolved(f"the forward pass has no values near this point{reason}", line.evaluations)
+    return best
+
+
+def _has_none(cotangents: Sequence[Any]) -> bool:
+    return any(cotangent is None for cotangent in cotangents)
+
+
+def _list(cotangents: Sequence[Array | None]) -> list[Array]:
+    return [cotangent for cotangent in cotangents if cotangent is not None]
+
+
+def flatten_cotangents(
+    cotangents: Sequence[Array | None], outputs_at: Callable[[float], Sequence[Array]]
+) -> Vector:
+    """Return the cotangents as one vector, with zeros for None."""
+    outputs = outputs_at(0.0)
+    return flatten(
+        [output * 0 if u is None else u for u, output in zip(cotangents, outputs, strict=True)]
+    ) if len(outputs) else np.zeros(0)

@@ -1,0 +1,109 @@
+"""Random directions in which every parameter, of whatever size, is seen equally well.
+
+Each leaf's direction is Gaussian, scaled to that leaf's own magnitude: then the step sizes of the ladder
+are relative changes. For a Gaussian direction an error e hides below a resolution r with probability
+about 0.8 r / |e| (the density of a standard normal at 0, twice), for k directions with its k-th power.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck.subjects.base import Array
+
+_HIDES = math.sqrt(2 / math.pi)
+# Entries of one leaf that span more than this are each moved by their own magnitude.
+_SPAN = 1e8
+
+
+def like(template: Array, values: np.ndarray) -> Array:
+    """Return NumPy values as an array of the template's library, dtype and device."""
+    if type(template).__module__.startswith("torch"):
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(values)).to(dtype=template.dtype, device=template.device)
+    if isinstance(template, np.ndarray):
+        return values.astype(template.dtype)
+    from array_api_compat import array_namespace
+
+    return array_namespace(template).asarray(values, dtype=template.dtype)
+
+
+def to_numpy(array: Array) -> np.ndarray:
+    """Return a NumPy array in float64, longdouble or complex128 with the same values."""
+    if type(array).__module__.startswith("torch"):
+        import torch
+
+        wide = torch.complex128 if array.is_complex() else torch.float64
+        tensor = array.detach()
+        if tensor.layout is not torch.strided:
+            tensor = tensor.to_dense()
+        result: np.ndarray = tensor.resolve_conj().resolve_neg().to(dtype=wide, device="cpu").numpy()
+        return result
+    values = np.asarray(array)
+    if values.dtype.kind == "c":
+        return values.astype(np.complex128)
+    return values if values.dtype == np.longdouble else values.astype(np.float64)
+
+
+def gaussian(shape: tuple[int, ...], is_complex: bool, generator: np.random.Generator) -> np.ndarray:
+    """Return a standard normal array; complex ones have independent real and imaginary parts."""
+    if not is_complex:
+        return generator.standard_normal(shape)
+    return generator.standard_normal(shape) + 1j * generator.standard_normal(shape)
+
+
+def scale(value: np.ndarray) -> np.ndarray | float:
+    """Return how far to move a leaf: its root mean square, or per entry where magnitudes span too much."""
+    magnitude = np.abs(value)
+    positive = magnitude[np.isfinite(magnitude) & (magnitude > 0)]
+    if positive.size == 0:
+        return 1.0
+    smallest, largest = float(positive.min()), float(positive.max())
+    if largest / smallest > _SPAN:
+        return np.where(magnitude > 0, magnitude, smallest)
+    return largest * math.sqrt(float(np.mean((positive / largest) ** 2)))
+
+
+def direction(
+    variables: Mapping[str, Array], names: Sequence[str], generator: np.random.Generator
+) -> dict[str, Array]:
+    """Return a random direction over the named leaves, each scaled to its leaf."""
+    result = {}
+    for name in names:
+        value = to_numpy(variables[name])
+        noise = gaussian(value.shape, value.dtype.kind == "c", generator)
+        result[name] = like(variables[name], noise * scale(value))
+    return result
+
+
+def inner(gradient: Array, direction: Array) -> tuple[float, float]:
+    """Return Re <gradient, direction> and the root of the sum of squared products, its typical size."""
+    product = products(gradient, direction)
+    size = float(abs(product).max()) if product.size else 0.0
+    if not math.isfinite(size) or size == 0:
+        return float(product.sum()), size
+    return float(product.sum()), size * math.sqrt(float(((product / size) ** 2).sum()))
+
+
+def products(gradient: Array, direction: Array) -> Any:
+    """Return Re conj(gradient) direction, entry by entry, in NumPy."""
+    g, v = to_numpy(gradient), to_numpy(direction)
+    if g.dtype.kind == "c" or v.dtype.kind == "c":
+        return (np.conj(g) * v).real
+    return g * v
+
+
+def detectable(resolution: float, scale: float, count: int, probability: float = 0.999) -> float | None:
+    """Return the relative error that ``count`` Gaussian directions see with the given probability.
+
+    ``resolution`` is the smallest visible change of the directional derivative, ``scale`` the norm of the
+    gradient weighted by the direction.
+    """
+    if count == 0 or scale == 0 or not math.isfinite(resolution):
+        return None
+    return _HIDES * resolution / scale / (1 - probability) ** (1 / count)

@@ -1,0 +1,37 @@
+"""A number never travels without the bound on its error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradcheck.report.records import Step
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A directional derivative d/dt <u, y(theta + t v)> at t = 0.
+
+    ``value`` is within ``uncertainty`` of the truth on smooth ground. At a kink every number from
+    ``lower`` to ``upper`` is the product of v with a subgradient of some output; elsewhere the three agree.
+    ``resolved`` is False where no step gave a usable estimate; ``message`` then says why.
+    """
+
+    value: float
+    uncertainty: float
+    lower: float
+    upper: float
+    kink: bool = False
+    resolved: bool = True
+    evaluations: int = 0
+    steps: tuple[Step, ...] = ()
+    message: str = ""
+
+    def distance(self, claimed: float) -> float:
+        """Return how far ``claimed`` lies outside the admissible interval; 0 inside it."""
+        return max(self.lower - claimed, claimed - self.upper, 0.0)
+
+
+def unresolved(message: str, evaluations: int) -> Estimate:
+    """Return the estimate of a derivative that no step could resolve."""
+    nan, inf = float("nan"), float("inf")
+    return Estimate(nan, inf, -inf, inf, resolved=False, evaluations=evaluations, message=message)

@@ -1,0 +1,64 @@
+"""Richardson extrapolation of difference quotients, with a bound that does not flatter.
+
+A difference quotient of step h is D + a h^p + b h^(2p) + ...: p = 2 for central, 1 for one-sided
+quotients. Neville's scheme removes one power after the other. Ridders (Accurate computation of F'(x) and
+F'(x) F''(x), 1982) takes the smallest difference in the table for the error; that is far too optimistic
+where many entries are compared, so here the bound of an entry is the largest of its differences to all
+its neighbours, plus the rounding error that its step admits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gradcheck.report.records import Step
+
+# Rounding error of an extrapolated entry against that of its last quotient: the weights of Neville's
+# scheme with ratio 2 sum to at most 1.94 in absolute value (ratio 2, p = 2); one-sided ones to 8.26.
+_AMPLIFICATION = {2: 2.0, 1: 9.0}
+
+
+@dataclass
+class Table:
+    """Quotients by falling step, and their extrapolations. ``noise`` is a bound on the error of <u, y>."""
+
+    power: int
+    noise: float
+    steps: list[float] = field(default_factory=list)
+    rows: list[list[float]] = field(default_factory=list)
+
+    def add(self, step: float, quotient: float) -> None:
+        """Add the quotient of a step smaller than every one before."""
+        row = [quotient]
+        for j in range(1, min(len(self.rows), 5) + 1):
+            ratio = (self.steps[-j] / step) ** self.power
+            row.append(row[j - 1] + (row[j - 1] - self.rows[-1][j - 1]) / (ratio - 1))
+        self.steps.append(step)
+        self.rows.append(row)
+
+    def best(self) -> tuple[float, float, float]:
+        """Return (estimate, bound, step) of the entry with the least bound."""
+        candidates = [
+            (self.rows[i][j], self._bound(i, j), self.steps[i])
+            for i in range(len(self.rows))
+            for j in range(len(self.rows[i]))
+        ]
+        return min(candidates, key=lambda entry: entry[1])
+
+    def _bound(self, i: int, j: int) -> float:
+        row, entry = self.rows[i], self.rows[i][j]
+        roundoff = (1.0 if j == 0 else _AMPLIFICATION[self.power]) * self.noise / self.steps[i]
+        neighbours = [row[j - 1]] if j else []
+        if i:
+            above = self.rows[i - 1]
+            neighbours += [above[k] for k in (j - 1, j) if 0 <= k < len(above)]
+        if not neighbours:
+            return float("inf")
+        return max(abs(entry - neighbour) for neighbour in neighbours) + roundoff
+
+    def curve(self, chosen: float) -> tuple[Step, ...]:
+        """Return every rung's own quotient with its bound, for a plot of error against step size."""
+        return tuple(
+            Step(step, row[0], min(self._bound(i, 0), 1e300), step == chosen)
+            for i, (step, row) in enumerate(zip(self.steps, self.rows, strict=True))
+        )

@@ -1,0 +1,127 @@
+"""The forward pass restricted to a line, seen through a cotangent.
+
+Every estimate here is made from values of t -> y(theta + t v). They are remembered, so that rungs of the
+ladder share them, and outputs are subtracted elementwise before the inner product with the cotangent:
+that loses fewer digits than subtracting inner products.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+Array = Any  # an array of any library: NumPy, PyTorch, JAX, CuPy
+Vector = Any  # one real, flat, float64 or wider array holding every output
+
+_WIDE = (np.dtype(np.float64), np.dtype(np.longdouble))
+
+
+def flatten(outputs: Sequence[Array]) -> Vector:
+    """Return all outputs as one real vector; complex entries become two, narrow floats are widened exactly.
+
+    Arrays of a device stay there; arrays in host memory become NumPy, whose overhead is the least.
+    """
+    parts = [_real_vector(output) for output in outputs]
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return np.zeros(0)
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(parts)
+    from array_api_compat import array_namespace
+
+    return array_namespace(*parts).concat(parts)
+
+
+def _real_vector(output: Array) -> Vector:
+    if type(output).__module__.startswith("torch"):
+        return _real_vector_torch(output)
+    if not isinstance(output, np.ndarray) and hasattr(output, "__array_namespace__") and _on_device(output):
+        from array_api_compat import array_namespace
+
+        xp = array_namespace(output)
+        return xp.reshape(xp.astype(output, xp.float64), (-1,))
+    array = np.asarray(output)
+    if array.dtype.kind == "c":
+        array = np.stack([array.real, array.imag])
+    if array.dtype not in _WIDE:
+        array = array.astype(np.float64)
+    return array.reshape(-1)
+
+
+def _on_device(output: Array) -> bool:
+    """Whether the array lives outside host memory (CuPy always; JAX by its platform)."""
+    device = getattr(output, "device", None)
+    return "cpu" not in str(getattr(device, "platform", device)).lower()
+
+
+def _real_vector_torch(output: Array) -> Vector:
+    import torch
+
+    tensor = output.detach()
+    if tensor.layout is not torch.strided:
+        tensor = tensor.to_dense()
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    tensor = tensor.to(torch.float64).reshape(-1)
+    return tensor.numpy() if tensor.device.type == "cpu" else tensor
+
+
+class Line:
+    """Values of the outputs along a line, remembered by t.
+
+    ``outputs_at(t)`` returns the outputs at theta + t v. A point where it raises, or where an output is
+    not finite, has no value: ``None``.
+    """
+
+    def __init__(
+        self,
+        outputs_at: Callable[[float], Sequence[Array]],
+        cotangent: Vector,
+        base: Vector | None = None,
+        catch: tuple[type[Exception], ...] = (Exception,),
+    ) -> None:
+        self.outputs_at = outputs_at
+        self.cotangent = cotangent
+        self.evaluations = 0
+        self.error: Exception | None = None
+        self._catch = catch
+        self._values: dict[float, Vector | None] = {} if base is None else {0.0: base}
+
+    def __call__(self, t: float) -> Vector | None:
+        """Return the outputs at t, or None where there are none."""
+        if t not in self._values:
+            self._values[t] = self._evaluate(t)
+        return self._values[t]
+
+    def _evaluate(self, t: float) -> Vector | None:
+        self.evaluations += 1
+        try:
+            value = flatten(self.outputs_at(t))
+        except self._catch as error:
+            self.error = error
+            return None
+        if value.shape != self.cotangent.shape:
+            self.error = ValueError("the outputs change their shape along the line")
+            return None
+        return value if all_finite(value) else None
+
+    def weighted(self, difference: Vector) -> Vector:
+        """Return the elementwise product with the cotangent; its sum is the inner product."""
+        return self.cotangent * difference
+
+
+def all_finite(vector: Vector) -> bool:
+    """Whether every entry is finite; one reduction in the ordinary case."""
+    total = float(abs(vector).sum())
+    if math.isfinite(total):
+        return True
+    return bool((abs(vector) < math.inf).all())
+
+
+def total(vector: Vector) -> float:
+    """Return the sum as a Python float."""
+    return float(vector.sum())

@@ -1,0 +1,1 @@
+"""What is being verified, each kind made into a Subject."""
