@@ -1,0 +1,85 @@
+"""Files that are there whole or not at all: written under another name beside the target, then renamed.
+
+A run may take an hour, so whether its files can be written is tried before it starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from gradcheck.errors import UsageError
+
+
+def write_whole(path: str | os.PathLike[str], text: str, what: str) -> None:
+    """Write ``text`` to ``path``; ``what`` names it in errors, "the HTML report".
+
+    A device or a pipe (``/dev/stdout``) is written to as it is. A link keeps pointing where it does.
+
+    Raises:
+        UsageError: where the file cannot be written; nothing is left behind.
+    """
+    try:
+        target = Path(path).resolve()
+        if _is_special(target):
+            target.write_text(text, encoding="utf-8", errors="backslashreplace")
+        else:
+            _replace(target, text.encode("utf-8", errors="backslashreplace"))
+    except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
+        raise _unwritable(path, what, problem) from None
+
+
+def require_writable(path: str | os.PathLike[str], what: str) -> None:
+    """Find out, by trying, whether ``write_whole`` could write ``path``. Changes nothing.
+
+    Raises:
+        UsageError: where it could not, with the reason.
+    """
+    try:
+        target = Path(path).resolve()
+        if target.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        if not target.parent.is_dir():
+            raise FileNotFoundError(None, f"there is no folder {target.parent}")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(None, "it is read-only")
+        if _is_special(target):
+            return
+        beside = _beside(target)
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        beside.unlink()
+    except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
+        raise _unwritable(path, what, problem) from None
+
+
+def _is_special(target: Path) -> bool:
+    return target.exists() and not target.is_file()
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}")
+
+
+def _replace(target: Path, content: bytes) -> None:
+    """Write beside the target, with the mode that it has or that a new file gets, and rename."""
+    beside = _beside(target)
+    try:
+        with open(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            beside.chmod(stat.S_IMODE(target.stat().st_mode))
+        os.replace(beside, target)
+    except BaseException:  # also Ctrl-C: nothing half-written stays
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
+
+
+def _unwritable(path: str | os.PathLike[str], what: str, problem: OSError | ValueError) -> UsageError:
+    reason = getattr(problem, "strerror", None) or problem
+    return UsageError(f"Cannot write {what} to {Path(path)}: {reason}. Name a file that can be written.")
