@@ -24,8 +24,12 @@ _HALVES = 5
 _EIGHTHS = 6
 # The quick estimate is kept where its bound is at most this share of the outputs' summed change.
 _QUICK = 1e-9
+# Above this share a third rung is worth its two evaluations.
+_REFINE = 3e-11
 # Without a claimed value, a bound larger than this share of the estimate asks whether there is a kink.
 _POOR = 1e-4
+# The ladder ends where the bound is this power of epsilon (6e-7 in float64) and the claimed value agrees.
+_GOOD = 0.4
 # A slope at a tiny step that differs from the estimate by more than this share asks for the long way.
 _SECOND_OPINION = 1e-5
 
@@ -58,16 +62,30 @@ def derivative(
 
 
 def along(
-    line: Line, *, claimed: float | None = None, epsilon: float = DOUBLE, second_opinion: bool = True
+    line: Line,
+    *,
+    claimed: float | None = None,
+    epsilon: float = DOUBLE,
+    second_opinion: bool = True,
+    climb: bool = True,
+    input_noise: float = 0.0,
 ) -> Estimate:
-    """Estimate the derivative along a line whose cotangent is already flat. See ``derivative``."""
+    """Estimate the derivative along a line whose cotangent is already flat. See ``derivative``.
+
+    ``input_noise`` is the rounding error of <u, y> that comes from rounding theta + t v. Without
+    ``climb`` the quick estimate is returned even where it disagrees with the claimed value.
+    """
     base = line(0.0)
     if base is None:
         return unresolved("the forward pass is not finite at the given point", line.evaluations)
-    noise = roundoff.floor(base, line.cotangent, epsilon)
+    noise = roundoff.floor(base, line.cotangent, epsilon) + input_noise
     step = epsilon ** (1 / 6)
     quick = _quick(line, step, noise)
+    if quick is not None and quick[1] > _REFINE * quick[2]:
+        quick = _refined(line, step, noise, quick)
     if quick is not None and _settles(quick, line, claimed, epsilon if second_opinion else None, noise):
+        return _smooth(quick[0], quick[1], line, quick[3])
+    if quick is not None and not climb:
         return _smooth(quick[0], quick[1], line, quick[3])
     return _long_way(line, step, noise, epsilon, claimed)
 
@@ -94,6 +112,18 @@ def _quick(line: Line, step: float, noise: float) -> _Quick | None:
     rho = curvature / scale if scale > 0 else 1.0
     bound = curvature * max(4 * rho, 1e-5) + 2 * noise / (step / 2)
     return table.rows[1][1], bound, scale, table
+
+
+def _refined(line: Line, step: float, noise: float, quick: _Quick) -> _Quick:
+    """Add the rung h/4: two more evaluations for two more orders."""
+    right, left = line(step / 4), line(-step / 4)
+    if right is None or left is None:
+        return quick
+    value, bound, scale, table = quick
+    table.add(step / 4, total(line.weighted(right - left)) / (step / 2))
+    row = table.rows[2]
+    sharper = abs(row[2] - row[1]) + abs(row[1] - table.rows[1][1]) / 4 + 8 * noise / step
+    return (row[2], sharper, scale, table) if sharper < bound else quick
 
 
 def _settles(quick: _Quick, line: Line, claimed: float | None, epsilon: float | None, noise: float) -> bool:
@@ -125,42 +155,58 @@ def _smooth(value: float, bound: float, line: Line, table: Table | None, message
 
 
 def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: float | None) -> Estimate:
-    sigma = roundoff.measured(line, epsilon)
-    noise = max(noise, 2 * sigma)
-    table = _ladder(line, step, noise, epsilon)
+    """Climb down the ladder until the estimate is good and agrees; else find out what is in the way."""
+    table, good = _ladder(line, step, noise, epsilon, claimed)
+    if good:
+        value, bound, _ = table.best()
+        return _smooth(value, bound, line, table)
     stair = _step_function(line, epsilon)
     if stair is not None:
         return stair
     if len(table.rows) < 2:
         return _at_the_end_of_the_domain(line, step, noise)
+    table.noise = noise = max(noise, 2 * roundoff.measured(line, epsilon))
     value, bound, at = table.best()
     if bound > _POOR * abs(value) if claimed is None else not abs(claimed - value) <= bound:
         kink = kinks.find(line, min(at, step / 4), noise) or kinks.find(line, epsilon**0.375, noise)
         if kink is not None:
-            return Estimate(
-                (kink.lower + kink.upper) / 2,
-                kink.uncertainty,
-                kink.lower,
-                kink.upper,
-                kink=True,
-                evaluations=line.evaluations,
-                steps=table.curve(at),
-                message="kink: one-sided derivatives differ",
-            )
+            return _at_a_kink(kink, line, table, at)
     return _smooth(value, bound, line, table)
 
 
-def _ladder(line: Line, step: float, noise: float, epsilon: float) -> Table:
+def _at_a_kink(kink: kinks.Interval, line: Line, table: Table, at: float) -> Estimate:
+    return Estimate(
+        (kink.lower + kink.upper) / 2,
+        kink.uncertainty,
+        kink.lower,
+        kink.upper,
+        kink=True,
+        evaluations=line.evaluations,
+        steps=table.curve(at),
+        message="kink: one-sided derivatives differ",
+    )
+
+
+def _ladder(line: Line, step: float, noise: float, epsilon: float, claimed: float | None) -> tuple[Table, bool]:
+    """Add rungs until the claimed value is confirmed with a good bound; tell whether it was."""
     table = Table(2, noise)
     sizes = [step / 2**k for k in range(_HALVES)]
-    sizes += [sizes[-1] / 8**k for k in range(1, _EIGHTHS + 1)]
-    for h in sizes:
-        if h < epsilon**0.6:
-            break
+    sizes += [sizes[-1] / 8**k for k in range(1, _EIGHTHS + 1) if sizes[-1] / 8**k > epsilon**0.6]
+    while sizes:
+        h = sizes.pop(0)
         right, left = line(h), line(-h)
-        if right is not None and left is not None:
-            table.add(h, total(line.weighted(right - left)) / (2 * h))
-    return table
+        if right is None or left is None:
+            continue
+        difference = line.weighted(right - left)
+        table.add(h, total(difference) / (2 * h))
+        if claimed is not None and len(table.rows) >= 3:
+            value, bound, _ = table.best()
+            scale = total(abs(difference)) / (2 * h)
+            if abs(claimed - value) <= bound <= epsilon**_GOOD * scale and _agrees_nearby(line, value, scale, epsilon, noise):
+                return table, True
+            if not table.converges():
+                sizes = [size for size in sizes if size < step / 2**_HALVES]
+    return table, False
 
 
 def _step_function(line: Line, epsilon: float) -> Estimate | None:

@@ -25,7 +25,7 @@ def like(template: Array, values: np.ndarray) -> Array:
     if type(template).__module__.startswith("torch"):
         import torch
 
-        return torch.from_numpy(np.ascontiguousarray(values)).to(dtype=template.dtype, device=template.device)
+        return torch.from_numpy(np.array(values, order="C")).to(dtype=template.dtype, device=template.device)
     if isinstance(template, np.ndarray):
         return values.astype(template.dtype)
     from array_api_compat import array_namespace

@@ -56,6 +56,12 @@ class Table:
             return float("inf")
         return max(abs(entry - neighbour) for neighbour in neighbours) + roundoff
 
+    def converges(self) -> bool:
+        """Whether the last halving of the step changed the quotient clearly less than the one before."""
+        d = [row[0] for row in self.rows[-3:]]
+        floor = 4 * self.noise / self.steps[-1]
+        return abs(d[2] - d[1]) <= max(0.6 * abs(d[1] - d[0]), floor)
+
     def curve(self, chosen: float) -> tuple[Step, ...]:
         """Return every rung's own quotient with its bound, for a plot of error against step size."""
         return tuple(

@@ -1,0 +1,72 @@
+"""A false alarm costs a user: before an entry is called wrong, it is looked at in other ways.
+
+Other steps: the entry is moved by another amount. Points nearby: where the derivative jumps between nearby
+points, the point lies on a kink that a straight line through it may not show (relu(x) - relu(-x) at 0 is
+smooth along x, yet its gradient by autograd is 0). There, anything between the nearby derivatives is a
+subgradient in the sense of Clarke and no fault.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck.examination import Examination, Pulled
+from gradcheck.judge import Tolerance
+from gradcheck.locate import Entries, entry_probe
+from gradcheck.numerical import directions
+
+# Of several wrong entries, this many of the worst are confirmed.
+_CONFIRMED = 4
+_NEARBY_POINTS = 4
+_NEARBY = 1e-4
+# Derivatives of a smooth function change by about the shift; by more than this share they jump.
+_JUMP = 0.02
+
+
+def confirm(exam: Examination, pulled: Pulled, name: str, entries: Entries, wrong: np.ndarray, tol: Tolerance) -> str:
+    """Look again at the worst of the wrong entries.
+
+    Returns "wrong" where the discrepancy stands, "kink" where each claimed value is a subgradient, and
+    "unclear" where other steps contradict the first.
+    """
+    order = wrong[np.argsort(-entries.discrepancy[wrong])][:_CONFIRMED]
+    outcomes = [_look_again(exam, pulled, name, entries, int(row), tol) for row in order]
+    for outcome in ("wrong", "unclear"):
+        if outcome in outcomes:
+            return outcome
+    return "kink"
+
+
+def _look_again(exam: Examination, pulled: Pulled, name: str, entries: Entries, row: int, tol: Tolerance) -> str:
+    i = int(entries.flat[row])
+    value = exam.values[name]
+    scale = float(np.broadcast_to(directions.scale(value), value.shape).reshape(-1)[i])
+    if value.dtype.kind != "c":
+        again = entry_probe(exam, pulled, name, i, 0.37 * scale)
+        largest = float(np.abs(pulled.gradients[name]).max(initial=0))
+        tau = tol.of(float(abs(entries.expected[row])), largest) * 0.37 * scale
+        if again.discrepancy - again.uncertainty <= tau:
+            return "unclear"
+    return "kink" if _jumps_around(exam, pulled, name, i, scale, entries.claimed[row]) else "wrong"
+
+
+def _jumps_around(exam: Examination, pulled: Pulled, name: str, i: int, scale: float, claimed: complex) -> bool:
+    """Whether derivatives at nearby points jump, and enclose the claimed value."""
+    value = exam.values[name]
+    if value.dtype.kind == "c":
+        return False
+    one = np.zeros(value.size)
+    one[i] = scale
+    direction = {name: directions.like(exam.variables[name], one.reshape(value.shape))}
+    found = []
+    for _ in range(_NEARBY_POINTS):
+        shift = directions.direction(exam.variables, list(exam.values), exam.generator)
+        offset = {key: v * _NEARBY for key, v in shift.items()}
+        estimate = exam.elsewhere(pulled, direction, offset)
+        if estimate.resolved:
+            found.append(estimate.value / scale)
+    if len(found) < 2:
+        return False
+    low, high = min(found), max(found)
+    size = max(abs(low), abs(high))
+    return high - low > _JUMP * size and low - 0.1 * (high - low) <= claimed.real <= high + 0.1 * (high - low)

@@ -1,0 +1,254 @@
+"""One subject under examination: its base point, its claimed gradients, and what looking at them has cost.
+
+Everything that asks the subject for a value or a gradient goes through here, so that the counts in the
+report are complete and base values are shared by all probes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gradcheck.numerical import directions, roundoff
+from gradcheck.numerical.derivative import along
+from gradcheck.numerical.estimate import Estimate
+from gradcheck.numerical.line import Line, Vector, flatten, total
+from gradcheck.subjects.base import Array, Subject
+
+# No power of two: scaling by one changes no rounding error. Used to see the rounding of a backward pass.
+SCALE = 1.37
+_OUTPUT_SPAN = 1e4
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A cotangent u and the claimed gradients of <u, outputs>, in NumPy.
+
+    ``missing`` leaves got no gradient (taken as zeros), ``misshapen`` ones a wrong shape (left out),
+    ``nonfinite`` ones hold entries that are not finite (taken as zeros and never moved).
+    """
+
+    cotangents: list[Array]
+    flat: Vector
+    gradients: dict[str, np.ndarray]
+    missing: frozenset[str] = frozenset()
+    misshapen: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    finite: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A claimed directional derivative beside its estimate.
+
+    ``parts`` holds, per leaf, its share of the claimed value and the share's typical size.
+    ``noise`` bounds the rounding error of the claimed value.
+    """
+
+    claimed: float
+    estimate: Estimate
+    noise: float
+    parts: Mapping[str, tuple[float, float]]
+    direction: Mapping[str, Array]
+    pulled: Pulled
+
+    @property
+    def uncertainty(self) -> float:
+        """What the two numbers may differ by without either being wrong."""
+        return self.estimate.uncertainty + self.noise
+
+    @property
+    def discrepancy(self) -> float:
+        """How far the claimed value lies outside what the estimate admits."""
+        return self.estimate.distance(self.claimed)
+
+    @property
+    def size(self) -> float:
+        """The typical size of the claimed value: root of the summed squares of its terms."""
+        return float(np.hypot.reduce([size for _, size in self.parts.values()] or [0.0]))
+
+    @property
+    def suspect(self) -> bool:
+        """Whether claimed and estimate differ by more than their error bars."""
+        return not self.estimate.resolved or self.discrepancy > self.uncertainty
+
+
+class Examination:
+    """See the module. ``generator`` is the only source of randomness."""
+
+    def __init__(self, subject: Subject, seed: int) -> None:
+        self.subject = subject
+        self.generator = np.random.default_rng(seed)
+        self.forward_evaluations = 0
+        self.backward_evaluations = 0
+        self._seconds: list[float] = []
+        self.outputs = self._evaluate({})
+        self.base: Vector = flatten(self.outputs)
+        self.rounding: dict[str, np.ndarray] = {}
+        self.variables = subject.variables
+        self.values = {name: directions.to_numpy(value) for name, value in self.variables.items()}
+
+    def _evaluate(self, values: Mapping[str, Array]) -> list[Array]:
+        self.forward_evaluations += 1
+        start = time.perf_counter()
+        try:
+            return self.subject.evaluate(values)
+        finally:
+            self._seconds.append(time.perf_counter() - start)
+
+    @property
+    def seconds_per_evaluation(self) -> float:
+        """The median time of one forward evaluation so far."""
+        return float(np.median(self._seconds[-50:]))
+
+    def cotangents(self) -> list[Array]:
+        """Draw a cotangent per output: random signs, sizes from 1/2 to 3/2, outputs weighted alike."""
+        if self.subject.fixed_cotangent:
+            return [directions.like(out, np.ones(tuple(out.shape))) for out in self.outputs]
+        sizes = [_size(out) for out in self.outputs]
+        positive = [size for size in sizes if size > 0]
+        level = bool(positive) and max(positive) > _OUTPUT_SPAN * min(positive)
+        drawn = []
+        for out, size in zip(self.outputs, sizes, strict=True):
+            values = self._signed(tuple(out.shape), _is_complex(out))
+            drawn.append(directions.like(out, values / size if level and size > 0 else values))
+        return drawn
+
+    def _signed(self, shape: tuple[int, ...], is_complex: bool) -> np.ndarray:
+        size = self.generator.uniform(0.5, 1.5, shape)
+        if is_complex:
+            return size * np.exp(2j * np.pi * self.generator.uniform(size=shape))
+        return size * self.generator.choice([-1.0, 1.0], shape)
+
+    def pull(self, cotangents: Sequence[Array] | None = None) -> Pulled:
+        """Ask for the claimed gradients under a cotangent, a fresh random one by default."""
+        drawn = list(cotangents) if cotangents is not None else self.cotangents()
+        self.backward_evaluations += 1
+        self.forward_evaluations += 1
+        found = self.subject.pull_back(drawn)
+        gradients, missing, misshapen, finite = {}, set(), {}, {}
+        for name, value in self.values.items():
+            gradient = found.get(name)
+            if gradient is None:
+                missing.add(name)
+                gradients[name] = np.zeros(value.shape)
+            elif tuple(gradient.shape) != value.shape:
+                misshapen[name] = tuple(gradient.shape)
+            else:
+                gradients[name], finite[name] = _split(directions.to_numpy(gradient))
+        return Pulled(drawn, flatten(drawn), gradients, frozenset(missing), misshapen, {k: v for k, v in finite.items() if v is not None})
+
+    def learn_rounding(self, pulled: Pulled) -> dict[str, float]:
+        """Pull back a scaled cotangent, and remember how far each entry is from linear.
+
+        Returns per leaf the largest deviation as a share of what moving the entry by its own magnitude
+        changes in the outputs: rounding where backward is linear, more where it is not.
+        """
+        if self.subject.fixed_cotangent:
+            return {}
+        again = self.pull([u * SCALE for u in pulled.cotangents])
+        deviations = {}
+        scales = {name: directions.scale(value) for name, value in self.values.items()}
+        sizes = [float(np.abs(g * scales[name]).max(initial=0)) for name, g in pulled.gradients.items()]
+        whole = max(sizes, default=0.0)
+        for name, gradient in pulled.gradients.items():
+            other = again.gradients.get(name)
+            if other is not None and gradient.size:
+                self.rounding[name] = np.abs(other / SCALE - gradient)
+                largest = float(np.abs(gradient).max())
+                noise = 1e4 * self.subject.epsilon * whole
+                beyond = float((self.rounding[name] * scales[name]).max()) > noise
+                deviations[name] = float(self.rounding[name].max()) / largest if beyond and largest > 0 else 0.0
+        return deviations
+
+    def probe(self, pulled: Pulled, names: Sequence[str], *, climb: bool = True) -> Probe:
+        """Compare along a random direction over the named leaves, moved together."""
+        direction = directions.direction(self.variables, names, self.generator)
+        for name in names:
+            if name in pulled.finite:
+                keep = pulled.finite[name]
+                direction[name] = direction[name] * directions.like(direction[name], keep.astype(np.float64))
+        return self.along(pulled, direction, climb=climb)
+
+    def along(self, pulled: Pulled, direction: Mapping[str, Array], *, climb: bool = True, quick: bool = False) -> Probe:
+        """Compare along a given direction."""
+        parts = {name: directions.inner(pulled.gradients[name], v) for name, v in direction.items()}
+        claimed = sum(part for part, _ in parts.values())
+        noise, weight = 0.0, 0.0
+        epsilon = self.subject.epsilon
+        for name, (_, size) in parts.items():
+            noise += self._rounding_along(name, direction[name], size) + 2 * epsilon * size
+            weight += size
+        line = Line(lambda t: self._evaluate(self._moved(direction, t)), pulled.flat, self.base)
+        estimate = along(
+            line, claimed=claimed, epsilon=epsilon, climb=climb, second_opinion=not quick, input_noise=epsilon * weight
+        )
+        return Probe(claimed, estimate, noise, parts, direction, pulled)
+
+    def residual(self, pulled: Pulled, direction: Mapping[str, Array]) -> tuple[float, float]:
+        """Return <claimed - true, v> from one central difference, and a rough bound on its error.
+
+        Two evaluations: for searches in which a large discrepancy is already known to exist.
+        """
+        parts = [directions.inner(pulled.gradients[name], v) for name, v in direction.items()]
+        epsilon = self.subject.epsilon
+        step = epsilon ** (1 / 4)
+        line = Line(lambda t: self._evaluate(self._moved(direction, t)), pulled.flat, self.base)
+        right, left = line(step), line(-step)
+        if right is None or left is None:
+            return 0.0, np.inf
+        size = float(np.hypot.reduce([size for _, size in parts]))
+        noise = (roundoff.floor(self.base, pulled.flat, epsilon) + epsilon * size) / step + 4 * step**2 * size
+        return sum(part for part, _ in parts) - total(line.weighted(right - left)) / (2 * step), noise
+
+    def _rounding_along(self, name: str, v: Array, size: float) -> float:
+        """Return three standard deviations of <rounding of the gradient, v>; never more than a small share."""
+        if name not in self.rounding:
+            return 0.0
+        spread = 3 * directions.inner(self.rounding[name], v)[1]
+        limit = float(np.sqrt(self.subject.epsilon)) * size
+        return min(spread, max(limit, 1e3 * self.subject.epsilon * self.magnitude))
+
+    @property
+    def magnitude(self) -> float:
+        """The size of <u, outputs>, in which rounding errors are counted."""
+        return float(abs(self.base).max()) if self.base.shape[0] else 0.0
+
+    def elsewhere(
+        self, pulled: Pulled, direction: Mapping[str, Array], offset: Mapping[str, Array]
+    ) -> Estimate:
+        """Estimate the derivative along a direction at a point shifted by ``offset``."""
+
+        def outputs_at(t: float) -> list[Array]:
+            point = {name: self.variables[name] + shift for name, shift in offset.items()}
+            for name, v in direction.items():
+                point[name] = point.get(name, self.variables[name]) + t * v
+            return self._evaluate(point)
+
+        return along(Line(outputs_at, pulled.flat), epsilon=self.subject.epsilon)
+
+    def _moved(self, direction: Mapping[str, Array], t: float) -> dict[str, Array]:
+        return {name: self.variables[name] + t * v for name, v in direction.items()}
+
+
+def _split(gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the gradient with zeros for entries that are not finite, and the mask of finite ones if needed."""
+    finite = np.isfinite(gradient)
+    if finite.all():
+        return gradient, None
+    return np.where(finite, gradient, 0), finite
+
+
+def _size(output: Array) -> float:
+    if 0 in tuple(output.shape):
+        return 0.0
+    values = directions.to_numpy(output)
+    largest = float(np.abs(values).max())
+    return largest if np.isfinite(largest) else 0.0
+
+
+def _is_complex(output: Any) -> bool:
+    return "complex" in str(output.dtype)

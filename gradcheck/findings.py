@@ -1,0 +1,190 @@
+"""From probes and examined entries to the result of one parameter."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gradcheck import judge
+from gradcheck.confirmation import confirm
+from gradcheck.examination import Examination, Probe, Pulled
+from gradcheck.judge import Tolerance
+from gradcheck.locate import Entries
+from gradcheck.numerical import directions
+from gradcheck.report.records import Comparison, Coverage, ParameterResult, Verdict
+
+NUMERICAL = "finite differences"
+_SHOWN = 8
+# A discrepancy this many times its uncertainty is worth a note even where it is within tolerance.
+_IMPRECISE = 10.0
+
+
+@dataclass
+class Finding:
+    """What is known of one parameter while it is being verified."""
+
+    name: str
+    probes: list[Probe] = field(default_factory=list)
+    shared: int = 1
+    entries: Entries | None = None
+    wrong: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+    verdict: Verdict = Verdict.PASS
+    comparison: Comparison | None = None
+    message: str = ""
+    notes: list[str] = field(default_factory=list)
+    digits: float | None = None
+
+
+def from_probes(name: str, probes: list[Probe], shared: int, tol: Tolerance) -> Finding:
+    """Judge a parameter by directions alone. ``shared`` parameters were moved in each probe."""
+    finding = Finding(name, probes, shared)
+    if not probes:
+        return finding
+    worst = max(probes, key=lambda p: p.discrepancy / p.uncertainty if p.uncertainty > 0 else p.discrepancy)
+    claimed, size = worst.parts[name]
+    tau = tol.of(size, size)
+    if not worst.estimate.resolved:
+        finding.verdict = Verdict.INCONCLUSIVE
+        finding.message = worst.estimate.message
+    elif size == 0 and worst.discrepancy <= worst.uncertainty:
+        finding.verdict = Verdict.PASS
+    else:
+        finding.verdict = judge.verdict(worst.discrepancy, worst.uncertainty, tau)
+        if worst.discrepancy <= worst.uncertainty:
+            finding.verdict = _resolved_enough(worst, tau)
+    if finding.verdict is Verdict.INCONCLUSIVE and not finding.message:
+        finding.message = (
+            f"finite differences resolve {worst.uncertainty / max(size, 1e-300):.1e} of this gradient, "
+            f"the tolerance is {tau / max(size, 1e-300):.1e}"
+        )
+    if any(probe.estimate.kink for probe in probes):
+        finding.notes.append("at a kink: the claimed value is a subgradient")
+    expected = claimed - (worst.claimed - worst.estimate.value) if worst.estimate.resolved else math.nan
+    if worst.estimate.kink:
+        expected = claimed
+    finding.comparison = _comparison(claimed, expected, None, worst, tau, finding.verdict, len(probes))
+    if worst.estimate.resolved and not worst.estimate.kink:
+        finding.digits = judge.digits(worst.discrepancy, size) if size > worst.uncertainty else None
+    return finding
+
+
+def _resolved_enough(probe: Probe, tau: float) -> Verdict:
+    """Agreement within the error bar counts where the bar itself would have shown a gross error.
+
+    The bar of a joint probe is that of all its parameters; tolerance of the smallest may lie below it.
+    """
+    resolution = tau + 0.05 * probe.size
+    return Verdict.PASS if probe.uncertainty <= resolution else Verdict.INCONCLUSIVE
+
+
+def _comparison(
+    claimed: float, expected: float, index: tuple[int, ...] | None, probe: Probe, tau: float, verdict: Verdict, compared: int
+) -> Comparison:
+    difference = abs(claimed - expected)
+    largest = max(abs(claimed), abs(expected))
+    return Comparison(
+        witness=NUMERICAL,
+        claimed=claimed,
+        expected=expected,
+        index=index,
+        abs_error=difference,
+        rel_error=difference / largest if largest > 0 else 0.0,
+        uncertainty=probe.uncertainty,
+        tolerance=tau,
+        mismatched=int(verdict is Verdict.FAIL),
+        compared=compared,
+        verdict=verdict,
+    )
+
+
+def from_entries(
+    exam: Examination, pulled: Pulled, finding: Finding, entries: Entries, tol: Tolerance
+) -> None:
+    """Judge a parameter by its entries, and confirm before calling any wrong."""
+    finding.entries = entries
+    if entries.flat.size == 0:
+        return
+    gradient = pulled.gradients[finding.name]
+    largest = float(max(np.abs(gradient).max(initial=0), np.abs(entries.expected).max(initial=0)))
+    d, u = entries.discrepancy, entries.uncertainty
+    tau = np.asarray([tol.of(float(abs(e)), largest) for e in entries.expected])
+    wrong = np.flatnonzero(d - u > tau)
+    unresolved = np.flatnonzero(~(d + u <= tau) & ~(d - u > tau) & (d > u) | ~np.isfinite(u))
+    if wrong.size and judge.like_rounding(d, u, largest):
+        finding.notes.append("imprecise: errors of the size of single-precision rounding")
+        wrong = wrong[:0]
+    finding.verdict = Verdict.PASS
+    if wrong.size:
+        outcome = confirm(exam, pulled, finding.name, entries, wrong, tol)
+        if outcome == "wrong":
+            finding.verdict, finding.wrong = Verdict.FAIL, wrong
+        elif outcome == "kink":
+            finding.notes.append("at a kink: the claimed values lie between the derivatives nearby")
+        else:
+            finding.verdict, finding.message = Verdict.INCONCLUSIVE, "other step sizes contradict the first: a rough function"
+    elif unresolved.size == entries.flat.size and np.isfinite(u).any():
+        finding.verdict = Verdict.INCONCLUSIVE
+        finding.message = "no step size resolves this gradient to its tolerance"
+    _describe(finding, entries, gradient.shape, d, u, tau, largest)
+
+
+def _describe(
+    finding: Finding, entries: Entries, shape: tuple[int, ...], d: np.ndarray, u: np.ndarray, tau: np.ndarray, largest: float
+) -> None:
+    beyond = np.where(np.isfinite(u), (d - u) / np.where(tau > 0, tau, 1e-300), -1)
+    row = int(np.argmax(beyond))
+    if finding.wrong.size:
+        row = int(finding.wrong[np.argmax(d[finding.wrong])])
+    index = tuple(int(k) for k in np.unravel_index(int(entries.flat[row]), shape)) if shape else ()
+    claimed, expected = _plain(entries.claimed[row]), _plain(entries.expected[row])
+    size = max(abs(claimed), abs(expected))
+    finding.comparison = Comparison(
+        witness=NUMERICAL,
+        claimed=claimed,
+        expected=expected,
+        index=index,
+        abs_error=float(d[row]),
+        rel_error=float(d[row]) / size if size > 0 else 0.0,
+        uncertainty=float(u[row]),
+        tolerance=float(tau[row]),
+        mismatched=int(finding.wrong.size),
+        compared=int(entries.flat.size),
+        verdict=finding.verdict,
+    )
+    finite = np.isfinite(u)
+    finding.digits = judge.digits(float(d[finite].max(initial=0)), largest)
+    if finding.verdict is Verdict.PASS and finding.digits < 9 and np.any(d[finite] > _IMPRECISE * u[finite]):
+        note = f"imprecise: {finding.digits:.1f} digits agree, and {d.size} entries were examined"
+        if not any("imprecise" in text for text in finding.notes):
+            finding.notes.append(note)
+
+
+def _plain(number: complex) -> float | complex:
+    return complex(number) if isinstance(number, complex | np.complexfloating) else float(number)
+
+
+def coverage(exam: Examination, finding: Finding) -> Coverage:
+    """Return how much was looked at, and what would have been seen with probability 99.9%."""
+    entries = 0 if finding.entries is None else int(finding.entries.flat.size)
+    total = int(exam.values[finding.name].size)
+    resolution = max((probe.uncertainty for probe in finding.probes), default=math.inf)
+    sizes = [probe.parts[finding.name][1] for probe in finding.probes]
+    least = directions.detectable(resolution, min(sizes, default=0.0), len(finding.probes))
+    return Coverage(len(finding.probes), entries, total, least, finding.shared)
+
+
+def result(exam: Examination, finding: Finding, dtype: str) -> ParameterResult:
+    """Return the parameter's record as far as numbers go; diagnosis and plots are added by others."""
+    return ParameterResult(
+        name=finding.name,
+        verdict=finding.verdict,
+        shape=tuple(int(n) for n in exam.values[finding.name].shape),
+        dtype=dtype,
+        comparisons={} if finding.comparison is None else {NUMERICAL: finding.comparison},
+        coverage=coverage(exam, finding),
+        digits=finding.digits,
+        message=finding.message,
+        notes=tuple(dict.fromkeys(finding.notes)),
+    )

@@ -1,0 +1,152 @@
+"""Which entries of a gradient are wrong.
+
+The error e = claimed - true is a vector that can be multiplied with any v at the cost of one directional
+derivative. Finding its few nonzero entries is group testing: ranges of entries are halved, each half seen
+through random numbers, so that k wrong entries of n cost about 2 k log2 n probes. Where most entries are
+wrong a sample tells as much as the whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gradcheck.examination import Examination, Probe, Pulled
+from gradcheck.numerical import directions
+
+# Above this many suspect ranges at once the errors are dense: sample instead of searching on.
+_DENSE = 12
+# At most this many ranges are probed in a search, and entries examined in a sample.
+_SEARCH = 160
+_SAMPLE = 96
+# A probe of one entry takes about this many evaluations.
+_PER_ENTRY = 5
+
+
+@dataclass
+class Entries:
+    """Entries examined one by one. ``flat`` holds their positions in C order; the rest is parallel to it.
+
+    ``exact`` says that every entry not listed is known to be right (or that none is unlisted).
+    """
+
+    flat: np.ndarray
+    claimed: np.ndarray
+    expected: np.ndarray
+    uncertainty: np.ndarray
+    kink: np.ndarray
+    exact: bool
+    probes: list[Probe] = field(default_factory=list)
+
+    @property
+    def discrepancy(self) -> np.ndarray:
+        """The absolute difference, entry by entry."""
+        result: np.ndarray = np.abs(self.claimed - self.expected)
+        return result
+
+
+def examine(exam: Examination, pulled: Pulled, name: str, flat: np.ndarray, exact: bool) -> Entries:
+    """Estimate the listed entries of one leaf's gradient, each on its own."""
+    value = exam.values[name]
+    is_complex = value.dtype.kind == "c"
+    scales = np.broadcast_to(directions.scale(value), value.shape).reshape(-1)
+    rows, probes = [], []
+    for i in flat:
+        units: tuple[complex, ...] = (1.0, 1.0j) if is_complex else (1.0,)
+        expected, uncertainty, kink = 0.0 + 0.0j, 0.0, False
+        claimed = pulled.gradients[name].reshape(-1)[i]
+        for unit in units:
+            probe = entry_probe(exam, pulled, name, int(i), float(scales[i]), unit)
+            probes.append(probe)
+            nearest = min(max(probe.claimed, probe.estimate.lower), probe.estimate.upper)
+            part = (nearest if probe.estimate.kink else probe.estimate.value) / float(scales[i])
+            expected += part * unit
+            uncertainty += probe.uncertainty / float(scales[i])
+            kink = kink or probe.estimate.kink
+        rows.append((claimed, expected if is_complex else expected.real, uncertainty, kink))
+    columns = [np.asarray(column) for column in zip(*rows, strict=True)] if rows else [np.zeros(0)] * 4
+    return Entries(np.asarray(flat), columns[0], columns[1], columns[2], columns[3].astype(bool), exact, probes)
+
+
+def entry_probe(
+    exam: Examination, pulled: Pulled, name: str, i: int, scale: float, unit: complex = 1.0
+) -> Probe:
+    """Probe one entry: the direction moves nothing else."""
+    value = exam.values[name]
+    one = np.zeros(value.size, dtype=value.dtype)
+    one[i] = scale * (unit if value.dtype.kind == "c" else unit.real)
+    direction = {name: directions.like(exam.variables[name], one.reshape(value.shape))}
+    return exam.along(pulled, direction, quick=True)
+
+
+def locate(exam: Examination, pulled: Pulled, name: str, affordable: int) -> Entries:
+    """Find and examine the wrong entries of a leaf whose probe was suspect.
+
+    ``affordable`` is the number of entries that may be examined one by one.
+    """
+    size = exam.values[name].size
+    keep = pulled.finite.get(name)
+    known = np.arange(size) if keep is None else np.flatnonzero(keep)
+    if known.size <= affordable:
+        return examine(exam, pulled, name, known, exact=True)
+    found = _search(exam, pulled, name)
+    if found is not None:
+        return examine(exam, pulled, name, found, exact=True)
+    count = int(min(max(affordable, 32), _SAMPLE * 4, known.size))
+    return examine(exam, pulled, name, _spread(known, count, exam.generator), exact=False)
+
+
+def _spread(known: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Return a sample with the ends of the tensor in it: tails are where kernels go wrong."""
+    ends = np.concatenate([known[:4], known[-8:]])
+    chosen = generator.choice(known, size=max(count - ends.size, 1), replace=False)
+    return np.unique(np.concatenate([ends, chosen]))
+
+
+def _search(exam: Examination, pulled: Pulled, name: str) -> np.ndarray | None:
+    """Halve ranges until single entries remain; None where the errors are dense.
+
+    A range's residual <claimed - true, v> costs two evaluations; that of the other half is the difference
+    to their parent's. A half is followed where its residual is not small beside its parent's.
+    """
+    weights = _weights(exam, pulled, name)
+    whole, noise = _residual(exam, pulled, name, weights, 0, weights.size)
+    ranges, found, probes = [(0, weights.size, whole)], [], 1
+    while ranges:
+        if len(ranges) > _DENSE or probes > _SEARCH:
+            return None
+        halves = []
+        for start, stop, residual in ranges:
+            middle = (start + stop) // 2
+            left, noise = _residual(exam, pulled, name, weights, start, middle)
+            probes += 1
+            threshold = max(0.02 * abs(residual), 4 * noise)
+            for low, high, part in ((start, middle, left), (middle, stop, residual - left)):
+                if abs(part) > threshold:
+                    halves.append((low, high, part))
+        found += [start for start, stop, _ in halves if stop - start == 1]
+        ranges = [half for half in halves if half[1] - half[0] > 1]
+    return np.asarray(sorted(found), dtype=int)
+
+
+def _weights(exam: Examination, pulled: Pulled, name: str) -> np.ndarray:
+    value = exam.values[name]
+    weights = directions.gaussian(value.shape, value.dtype.kind == "c", exam.generator) * directions.scale(value)
+    if name in pulled.finite:
+        weights = weights * pulled.finite[name]
+    return weights.reshape(-1)
+
+
+def _residual(
+    exam: Examination, pulled: Pulled, name: str, weights: np.ndarray, start: int, stop: int
+) -> tuple[float, float]:
+    part = np.zeros_like(weights)
+    part[start:stop] = weights[start:stop]
+    direction = {name: directions.like(exam.variables[name], part.reshape(exam.values[name].shape))}
+    return exam.residual(pulled, direction)
+
+
+def affordable_entries(seconds_per_evaluation: float, budget: float) -> int:
+    """Return how many entries can be examined within a budget in seconds, at least 16."""
+    return max(16, int(budget / (_PER_ENTRY * max(seconds_per_evaluation, 1e-7))))

@@ -1,0 +1,180 @@
+"""The one road that every subject takes: claimed gradients, screening, entries, verdicts.
+
+What only some kinds of subject have (source lines, variations, other witnesses) is added by their own
+modules to the outcome of this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gradcheck import findings, judge
+from gradcheck.examination import Examination, Probe, Pulled
+from gradcheck.findings import Finding
+from gradcheck.judge import Tolerance
+from gradcheck.locate import Entries, affordable_entries, entry_probe, examine, locate
+from gradcheck.numerical import directions
+from gradcheck.options import Options
+from gradcheck.report.records import Verdict
+from gradcheck.screening import Screening, screen
+from gradcheck.subjects.base import Subject
+
+# Seconds spent on the entries of one suspect parameter.
+_LOCATE_SECONDS = 3.0
+# Forward evaluations, and seconds, that halving groups of suspect parameters may take.
+_HALVING, _HALVING_SECONDS = 4000, 60.0
+# A gradient that changes by more than this under a scaled cotangent is not just rounded.
+_LINEAR = 1e-6
+
+
+@dataclass
+class Outcome:
+    """All that the pipeline found: one Finding per parameter, and what it was found with."""
+
+    exam: Examination
+    pulls: list[Pulled]
+    findings: dict[str, Finding]
+    tolerances: Mapping[str, Tolerance]
+    joint: list[Probe] = field(default_factory=list)
+
+    @property
+    def failing(self) -> list[str]:
+        """The parameters found wrong."""
+        return [name for name, finding in self.findings.items() if finding.verdict is Verdict.FAIL]
+
+    @property
+    def at_kinks(self) -> bool:
+        """Whether some probe met a kink."""
+        probes = [probe for finding in self.findings.values() for probe in finding.probes]
+        return any(probe.estimate.kink for probe in [*probes, *self.joint])
+
+
+def examine_subject(subject: Subject, options: Options, dtypes: Mapping[str, str]) -> Outcome:
+    """Verify every leaf of a subject. ``dtypes`` names the number format whose tolerance applies to each."""
+    exam = Examination(subject, options.seed)
+    tolerances = {name: judge.tolerance(dtypes[name], options.rtol, options.atol) for name in exam.values}
+    pulls = [exam.pull()]
+    deviations = exam.learn_rounding(pulls[0])
+    if not subject.fixed_cotangent:
+        pulls.append(exam.pull())
+    outcome = Outcome(exam, pulls, {name: Finding(name) for name in exam.values}, tolerances)
+    known = [name for name in exam.values if name in pulls[0].gradients and exam.values[name].size]
+    budget = min(_HALVING, int(_HALVING_SECONDS / max(exam.seconds_per_evaluation, 1e-6)))
+    screening = screen(exam, known, pulls if not subject.fixed_cotangent else pulls * 2, budget)
+    outcome.joint = screening.joint
+    _judge(outcome, screening, known, options)
+    _structure(outcome, deviations)
+    return outcome
+
+
+def _judge(outcome: Outcome, screening: Screening, known: Sequence[str], options: Options) -> None:
+    for name in known:
+        own = screening.own.get(name)
+        probes, shared = (own, 1) if own else (screening.joint, len(known))
+        if not own and any(probe.suspect or probe.estimate.kink for probe in screening.joint):
+            probes, shared = _clean(screening, name, outcome, len(known))
+        outcome.findings[name] = findings.from_probes(name, probes, shared, outcome.tolerances[name])
+    for name in screening.unexamined:
+        finding = outcome.findings[name]
+        finding.verdict = Verdict.INCONCLUSIVE
+        finding.message = "not examined on its own: other parameters took the budget; verify it alone"
+    for name in known:
+        if name in screening.suspects:
+            _examine_suspect(outcome, name)
+        elif options.effort == "every":
+            _examine_all(outcome, name)
+
+
+def _clean(screening: Screening, name: str, outcome: Outcome, shared: int) -> tuple[list[Probe], int]:
+    """Return the probes of the groups in which a parameter was cleared; none were kept, so probe it alone."""
+    probe = outcome.exam.probe(screening.pulls[0], [name])
+    if probe.suspect and name not in screening.suspects and name not in screening.unexamined:
+        screening.suspects.append(name)
+    return [probe], 1
+
+
+def _examine_suspect(outcome: Outcome, name: str) -> None:
+    exam, finding = outcome.exam, outcome.findings[name]
+    pulled = next((probe.pulled for probe in finding.probes if probe.suspect), outcome.pulls[0])
+    by_direction = finding.verdict
+    affordable = affordable_entries(exam.seconds_per_evaluation, _LOCATE_SECONDS)
+    entries = locate(exam, pulled, name, affordable)
+    findings.from_entries(exam, pulled, finding, entries, outcome.tolerances[name])
+    if by_direction is Verdict.FAIL and finding.verdict is not Verdict.FAIL:
+        _direction_against_entries(outcome, finding, entries)
+
+
+def _direction_against_entries(outcome: Outcome, finding: Finding, entries: Entries) -> None:
+    """Weigh a direction that is off against entries that are not.
+
+    At kinks and ties each entry alone may look right where all together are wrong: another opinion, that
+    of the single operations, is asked for later. Elsewhere a fresh direction decides.
+    """
+    if entries.kink.any() or any("kink" in note for note in finding.notes):
+        finding.notes.append("along a direction through kinks the gradient is off, entry by entry it is not")
+        return
+    again = outcome.exam.probe(outcome.pulls[-1], [finding.name])
+    if again.suspect:
+        second = findings.from_probes(finding.name, [again], 1, outcome.tolerances[finding.name])
+        finding.verdict, finding.comparison = second.verdict, second.comparison
+
+
+def _examine_all(outcome: Outcome, name: str) -> None:
+    pulled = outcome.pulls[0]
+    keep = pulled.finite.get(name)
+    size = outcome.exam.values[name].size
+    flat = np.arange(size) if keep is None else np.flatnonzero(keep)
+    entries = examine(outcome.exam, pulled, name, flat, exact=True)
+    findings.from_entries(outcome.exam, pulled, outcome.findings[name], entries, outcome.tolerances[name])
+
+
+def _structure(outcome: Outcome, deviations: Mapping[str, float]) -> None:
+    """Judge what is wrong with a gradient before its numbers: missing, misshapen, not finite, not linear."""
+    pulled = outcome.pulls[0]
+    for name, finding in outcome.findings.items():
+        if name in pulled.misshapen:
+            shape, true = pulled.misshapen[name], outcome.exam.values[name].shape
+            _fail(finding, f"the gradient has shape {shape}, the parameter {tuple(true)}")
+        elif name in pulled.missing and finding.verdict is Verdict.FAIL:
+            finding.message = "no gradient reaches this parameter, although the outputs depend on it"
+        elif name in pulled.missing and finding.verdict is Verdict.PASS:
+            finding.notes.append("the outputs do not depend on it")
+        elif name in pulled.finite:
+            _judge_nonfinite(outcome, finding, pulled.finite[name])
+        elif deviations.get(name, 0.0) > max(_LINEAR, outcome.tolerances[name].relative):
+            _judge_nonlinear(outcome, finding, deviations[name])
+
+
+def _fail(finding: Finding, message: str) -> None:
+    finding.verdict, finding.message = Verdict.FAIL, message
+
+
+def _judge_nonfinite(outcome: Outcome, finding: Finding, finite: np.ndarray) -> None:
+    """Fail NaN and infinity where finite differences resolve a finite derivative."""
+    where = np.flatnonzero(~finite)
+    scales = np.broadcast_to(directions.scale(outcome.exam.values[finding.name]), finite.shape).reshape(-1)
+    for i in where[:4]:
+        estimate = entry_probe(outcome.exam, outcome.pulls[0], finding.name, int(i), float(scales[i])).estimate
+        if estimate.resolved and estimate.uncertainty <= 1e-3 * max(abs(estimate.value), 1e-6):
+            index = tuple(int(k) for k in np.unravel_index(int(i), finite.shape)) if finite.shape else ()
+            true = estimate.value / float(scales[i])
+            _fail(
+                finding,
+                f"{where.size} of {finite.size} entries are NaN or infinite, "
+                f"at {list(index)} where finite differences give {true:.6g}",
+            )
+            return
+    finding.notes.append(f"{where.size} entries are NaN or infinite, where the forward pass is not smooth either")
+
+
+def _judge_nonlinear(outcome: Outcome, finding: Finding, deviation: float) -> None:
+    first = outcome.pulls[0]
+    again = outcome.exam.pull(first.cotangents)
+    other = again.gradients.get(finding.name)
+    if other is not None and not np.allclose(other, first.gradients[finding.name], rtol=1e-9, atol=0):
+        _fail(finding, "the gradient differs from one backward pass to the next, with nothing changed in between")
+    else:
+        _fail(finding, f"backward is not linear in the cotangent: scaling it changes the gradient by {deviation:.1e} more")

@@ -1,0 +1,34 @@
+"""Copies of tensors that keep their strides, since a backward pass may be right for one layout only."""
+
+from __future__ import annotations
+
+import torch
+
+
+def copy(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Return a detached copy with the same strides; expanded dimensions stay expanded."""
+    dtype = tensor.dtype if dtype is None else dtype
+    source = tensor.detach()
+    if source.layout is not torch.strided or type(source) not in (torch.Tensor, torch.nn.Parameter):
+        return source.clone().to(dtype)
+    if source.is_contiguous():
+        return source.to(dtype, copy=True)
+    expanded = [axis for axis, stride in enumerate(source.stride()) if stride == 0 and source.shape[axis] > 1]
+    if expanded:
+        for axis in expanded:
+            source = source.narrow(axis, 0, 1)
+        return copy(source, dtype).expand(tensor.shape)
+    result = torch.empty_strided(source.shape, source.stride(), dtype=dtype, device=source.device)
+    return result.copy_(source)
+
+
+def is_number(tensor: torch.Tensor) -> bool:
+    """Whether a derivative with respect to the tensor makes sense."""
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """Return the double-precision dtype of the same kind; other dtypes unchanged."""
+    if dtype.is_complex:
+        return torch.complex128
+    return torch.float64 if dtype.is_floating_point else dtype

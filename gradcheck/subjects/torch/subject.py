@@ -1,0 +1,318 @@
+"""A torch callable at given arguments, as a Subject.
+
+The subject is a context: inside ``with subject:`` its tensors hold the values under verification (in double
+precision where it can run so), and leaving it puts everything back as the user had it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from gradcheck.errors import TargetError, UsageError
+from gradcheck.subjects.torch import layout, tree
+from gradcheck.subjects.torch.state import ModuleState, Randomness, modules_of, plain_tensors
+
+
+class TorchSubject:
+    """The forward pass ``function(*args, **kwargs)`` and its gradients by ``torch.autograd``.
+
+    ``double`` asks for double precision throughout: parameters, inputs, buffers, constants that the
+    function refers to, and the default dtype. ``names`` selects the leaves; None selects every parameter
+    and input that requires grad (every floating-point input where nothing does).
+    """
+
+    fixed_cotangent = False
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        double: bool = False,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self.function, self.args, self.kwargs = function, tuple(args), dict(kwargs or {})
+        self.name = name or _name_of(function)
+        self.double = double
+        self.notes: list[str] = []
+        self.modules = modules_of(function)
+        self.parameters = _parameters(function, self.modules)
+        self.inputs = _inputs(self.args, self.kwargs)
+        self.names = list(names) if names is not None else self._choose()
+        self._constants = plain_tensors(function, self.modules)
+        self._randomness = Randomness()
+        self._state = ModuleState(self.modules)
+        self._grad_mode_needed = False
+        self._differentiable: list[int] | None = None
+        self.output_paths: list[str] = []
+        self.variables: dict[str, torch.Tensor] = {}
+
+    def _choose(self) -> list[str]:
+        own = {**(self.parameters if self._owns_parameters() else {}), **self.inputs}
+        chosen = [name for name, tensor in own.items() if tensor.requires_grad]
+        if chosen:
+            return chosen
+        chosen = [name for name in self.inputs if self.inputs[name].is_floating_point() or self.inputs[name].is_complex()]
+        if chosen:
+            self.notes.append("no input requires grad: every floating-point input was verified")
+            return chosen
+        chosen = [name for name, tensor in self.parameters.items() if tensor.requires_grad]
+        if chosen:
+            return chosen
+        raise UsageError(
+            f"{self.name} has no parameter or input that requires grad: pass a tensor with requires_grad=True."
+        )
+
+    def _owns_parameters(self) -> bool:
+        return any(prefix == "" for prefix, _ in self.modules)
+
+    def __enter__(self) -> TorchSubject:
+        self._originals = [(tensor, tensor.data) for tensor in [*self.parameters.values(), *self._constants]]
+        self._default = torch.get_default_dtype()
+        try:
+            if self.double:
+                torch.set_default_dtype(torch.float64)
+            self._install()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _install(self) -> None:
+        self._fresh: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for tensor, data in self._originals:
+            if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
+                raise UsageError(f"{self.name} has uninitialised (lazy) parameters: run it once before verifying.")
+            if layout.is_number(tensor):
+                tensor.data = layout.copy(data, self._dtype(data))
+            self._fresh.append((tensor, tensor.data))
+        self._input_data = {name: layout.copy(t, self._dtype(t)) for name, t in self.inputs.items()}
+        self._parameter_data = {name: p.data for name, p in self.parameters.items()}
+        self.variables = {
+            name: self._parameter_data[name] if name in self.parameters else self._input_data[name]
+            for name in self.names
+        }
+        self._constant_values = {t: (t.data.clone(), t._version) for t in self._constants}
+
+    def __exit__(self, *_: object) -> None:
+        for tensor, data in self._originals:
+            tensor.data = data
+        torch.set_default_dtype(self._default)
+        self._randomness.restore_all()
+        self._state.restore_attributes()
+        self._state.restore_gradients()
+
+    def _dtype(self, tensor: torch.Tensor) -> torch.dtype:
+        return layout.wide(tensor.dtype) if self.double else tensor.dtype
+
+    # Running
+
+    def start(self) -> None:
+        """Run forward once: learn which outputs are differentiable and what the run changes.
+
+        Raises:
+            TargetError: where the forward pass raises or has no floating-point output.
+        """
+        with torch.enable_grad():
+            outputs = self._run({}, track=True)
+        self._randomness.narrow()
+        numbers = [(path, out) for path, out in outputs if layout.is_number(out)]
+        if not numbers:
+            raise TargetError(f"{self.name} returns no floating-point tensor: return the outputs to differentiate.")
+        chosen = [path for path, out in numbers if out.requires_grad] or [path for path, _ in numbers]
+        self.output_paths = chosen
+        if len(chosen) < len(numbers):
+            left_out = [path or "output" for path, _ in numbers if path not in chosen]
+            self.notes.append("not differentiable, not verified: outputs " + ", ".join(left_out[:5]))
+        self.outputs = [out.detach() for path, out in numbers if path in chosen]
+        self.requires_grad = any(out.requires_grad for _, out in numbers)
+        self._choose_grad_mode()
+
+    def _choose_grad_mode(self) -> None:
+        """Evaluate without grad where that gives the same; some forward passes differentiate inside."""
+        try:
+            with torch.no_grad():
+                again = [out for path, out in self._run({}) if path in self.output_paths]
+            same = len(again) == len(self.outputs) and all(
+                torch.allclose(a, b, rtol=1e-10, atol=0, equal_nan=True) for a, b in zip(again, self.outputs, strict=True)
+            )
+        except Exception:  # noqa: BLE001 - whatever it is, the forward pass needs grad mode
+            same = False
+        self._grad_mode_needed = not same
+
+    def evaluate(self, values: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        """Return the differentiable outputs with the named leaves replaced."""
+        with torch.set_grad_enabled(self._grad_mode_needed):
+            outputs = dict(self._run(values, track=self._grad_mode_needed))
+        return [outputs[path].detach().clone() for path in self.output_paths]
+
+    def pull_back(self, cotangents: Sequence[torch.Tensor | None] | None) -> dict[str, torch.Tensor | None]:
+        """Return the gradient of each leaf by ``torch.autograd.grad``, on a fresh forward pass."""
+        with torch.enable_grad(), self.running({}) as (leaves, outputs):
+            return self.gradients(leaves, outputs, cotangents)
+
+    def gradients(
+        self,
+        leaves: Mapping[str, torch.Tensor],
+        outputs: Mapping[str, torch.Tensor],
+        cotangents: Sequence[torch.Tensor | None] | None,
+        **options: Any,
+    ) -> dict[str, torch.Tensor | None]:
+        """Differentiate outputs of a run; outputs without a graph, and None cotangents, are left out."""
+        ordered = [outputs[path] for path in self.output_paths]
+        given = list(cotangents) if cotangents is not None else [torch.ones_like(out) for out in ordered]
+        pairs = [(out, u) for out, u in zip(ordered, given, strict=True) if out.requires_grad and u is not None]
+        wanted = [name for name in self.names if leaves[name].requires_grad]
+        if not pairs or not wanted:
+            return dict.fromkeys(self.names)
+        found = torch.autograd.grad(
+            [out for out, _ in pairs],
+            [leaves[name] for name in wanted],
+            [u for _, u in pairs],
+            allow_unused=True,
+            **options,
+        )
+        return {**dict.fromkeys(self.names), **dict(zip(wanted, found, strict=True))}
+
+    def _run(self, values: Mapping[str, torch.Tensor], track: bool = False) -> list[tuple[str, torch.Tensor]]:
+        with self.running(values, track) as (_, outputs):
+            return list(outputs.items())
+
+    @contextlib.contextmanager
+    def running(
+        self,
+        values: Mapping[str, torch.Tensor],
+        track: bool = True,
+        names: Sequence[str] | None = None,
+        change: Callable[[str, torch.Tensor], torch.Tensor] | None = None,
+    ) -> Iterator[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]]:
+        """Run forward with the named leaves replaced; gives the leaves and the outputs by path.
+
+        ``names``: which leaves require grad. ``change`` alters the layout of an input before it is used.
+        Parameters hold the given values until the context is left.
+        """
+        self._randomness.restore()
+        self._state.restore_attributes()
+        self._restore_constants()
+        tracked = set(self.names if names is None else names)
+        leaves: dict[str, torch.Tensor] = {}
+        flags = [(p, p.requires_grad) for p in self.parameters.values()]
+        try:
+            for name, parameter in self.parameters.items():
+                if name in values:
+                    parameter.data = values[name]
+                if names is not None and name in self.names:
+                    parameter.requires_grad_(name in tracked)
+                leaves[name] = parameter
+            args, kwargs = self._arguments(values, leaves, tracked if track else set(), change)
+            result = self.function(*args, **kwargs)
+            yield leaves, {path: out for path, out in tree.tensors(result)}
+        finally:
+            for name, parameter in self.parameters.items():
+                parameter.data = self._parameter_data[name]
+            for parameter, flag in flags:
+                if parameter.requires_grad is not flag:
+                    parameter.requires_grad_(flag)
+
+    def _arguments(
+        self,
+        values: Mapping[str, torch.Tensor],
+        leaves: dict[str, torch.Tensor],
+        tracked: set[str],
+        change: Callable[[str, torch.Tensor], torch.Tensor] | None,
+    ) -> tuple[Any, Any]:
+        by_id = {id(tensor): name for name, tensor in self.inputs.items()}
+
+        def exchange(tensor: torch.Tensor) -> torch.Tensor:
+            name = by_id[id(tensor)]
+            if name not in leaves:
+                data = values[name] if name in values else layout.copy(self._input_data[name])
+                leaf = (data if change is None else change(name, data)).detach()
+                leaves[name] = leaf.requires_grad_(True) if name in tracked else leaf
+            return leaves[name]
+
+        return tree.replace((self.args, self.kwargs), exchange)  # type: ignore[no-any-return]  # a pair in, a pair out
+
+    def _restore_constants(self) -> None:
+        for tensor, (values, version) in self._constant_values.items():
+            if tensor._version != version:
+                tensor.data = values.clone()
+                self._constant_values[tensor] = (values, tensor._version)
+
+    @property
+    def epsilon(self) -> float:
+        """The coarsest spacing among leaves and outputs."""
+        dtypes = [tensor.dtype for tensor in [*self.variables.values(), *self.outputs]]
+        return max(float(torch.finfo(dtype).eps) for dtype in dtypes)
+
+    @property
+    def randomised(self) -> bool:
+        """Whether the forward pass draws random numbers (they are made to repeat)."""
+        return self._randomness.in_use
+
+
+def _name_of(function: Any) -> str:
+    if isinstance(function, torch.nn.Module):
+        return type(function).__name__
+    if hasattr(function, "func"):
+        return _name_of(function.func)
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, type) and issubclass(owner, torch.autograd.Function):
+        return owner.__name__
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _parameters(function: Any, modules: list[tuple[str, torch.nn.Module]]) -> dict[str, torch.Tensor]:
+    """Return parameters by qualified name; a tied one once, under its first name."""
+    found: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for prefix, module in modules:
+        for name, parameter in module.named_parameters(prefix=prefix):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                found[name] = parameter
+    return found
+
+
+def _inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Return the tensors among the arguments by path; one passed twice once, under its first path."""
+    found: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for path, tensor in [*tree.tensors(args, "inputs"), *tree.tensors(kwargs, "kwargs")]:
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            found[path] = tensor
+    return found
+
+
+def make(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str | None) -> TorchSubject:
+    """Return the subject in double precision where it runs so, else in its own.
+
+    Raises:
+        TargetError: where the forward pass does not run even as it was given.
+    """
+    subject = TorchSubject(function, args, kwargs, name=name, double=True)
+    if _is_narrow(subject):
+        try:
+            with subject:
+                subject.start()
+            return subject
+        except Exception:  # noqa: BLE001 - whatever it is, it does not run in double precision
+            subject = TorchSubject(function, args, kwargs, name=name)
+            subject.notes.append("does not run in float64: verified in its own precision")
+    else:
+        subject = TorchSubject(function, args, kwargs, name=name)
+    with subject:
+        subject.start()
+    return subject
+
+
+def _is_narrow(subject: TorchSubject) -> bool:
+    tensors = [*subject.parameters.values(), *subject.inputs.values()]
+    return any(layout.is_number(t) and layout.wide(t.dtype) is not t.dtype for t in tensors)

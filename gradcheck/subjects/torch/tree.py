@@ -1,0 +1,69 @@
+"""Nested arguments and results: every tensor in them has a path, and can be replaced.
+
+Lists, tuples, named tuples, mappings and dataclasses are walked; everything else is left as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+
+Path = tuple[Any, ...]
+
+
+def tensors(tree: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield (path, tensor) for each tensor, in order; paths read like Python: ``[1]["key"].field``."""
+    if isinstance(tree, torch.Tensor):
+        yield path, tree
+    else:
+        for step, child in _children(tree):
+            yield from tensors(child, path + step)
+
+
+def _children(tree: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, Mapping):
+        for key, child in tree.items():
+            yield (f'["{key}"]' if isinstance(key, str) else f"[{key!r}]"), child
+    elif isinstance(tree, (list, tuple)):
+        for i, child in enumerate(tree):
+            yield f"[{i}]", child
+    elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        for field in dataclasses.fields(tree):
+            yield f".{field.name}", getattr(tree, field.name, None)
+
+
+def replace(tree: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """Return the same structure with every tensor replaced; containers are new, the rest is shared."""
+    if isinstance(tree, torch.Tensor):
+        return change(tree)
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(replace(child, change) for child in tree))
+    if type(tree) in (list, tuple):
+        return type(tree)(replace(child, change) for child in tree)
+    if isinstance(tree, Mapping) and any(True for _ in tensors(tree)):
+        return _like_mapping(tree, {key: replace(child, change) for key, child in tree.items()})
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        return _like_dataclass(tree, change)
+    return tree
+
+
+def _like_mapping(tree: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
+    if type(tree) is dict:
+        return items
+    result = copy.copy(tree)
+    for key, child in items.items():
+        result[key] = child  # type: ignore[index]  # a mapping that holds tensors was filled by item assignment
+    return result
+
+
+def _like_dataclass(tree: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    result = copy.copy(tree)
+    for field in dataclasses.fields(tree):
+        if hasattr(tree, field.name):
+            # frozen dataclasses too: the copy is ours
+            object.__setattr__(result, field.name, replace(getattr(tree, field.name), change))
+    return result

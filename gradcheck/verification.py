@@ -1,0 +1,71 @@
+"""The door of the harness: from what the user has to a Report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.errors import UsageError
+from gradcheck.options import Options
+
+if TYPE_CHECKING:
+    from gradcheck.report.records import Report
+
+
+def verify(
+    function: Callable[..., Any],
+    *inputs: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    gradient: Callable[..., Any] | None = None,
+    value_and_gradient: Callable[..., Any] | None = None,
+    **options: Any,
+) -> Report:
+    """Verify a backward pass against finite differences, parameter by parameter.
+
+    Args:
+        function: a torch module, function or ``autograd.Function.apply``; or, with ``gradient``, a NumPy
+            loss(params) -> float.
+        inputs: its arguments; tensors may be nested in lists, dicts, tuples and dataclasses. With
+            ``gradient``: the one nested structure of parameters.
+        kwargs: its keyword arguments.
+        gradient: gradient(params) -> the same structure as params.
+        value_and_gradient: value_and_gradient(params) -> (loss, gradients), instead of ``gradient``.
+        options: order, rtol, atol, effort, variations, reference, allow, seed, name; see ``Options``.
+
+    Raises:
+        UsageError: where an argument or option cannot be used.
+        TargetError: where the forward pass does not run.
+    """
+    chosen = Options.of(**options)
+    if gradient is not None or value_and_gradient is not None:
+        from gradcheck.verify_handwritten import verify_handwritten
+
+        if len(inputs) != 1 or kwargs:
+            raise UsageError(
+                f"Expected verify(loss, params, gradient=...) but got {len(inputs)} positional arguments after "
+                "the loss: pass all parameters in one dict, list or tuple."
+            )
+        return verify_handwritten(function, inputs[0], gradient, value_and_gradient, chosen)
+    if not callable(function):
+        raise UsageError(
+            f"Expected a module or function but got {type(function).__name__}: pass the callable first, then its inputs."
+        )
+    from gradcheck.verify_torch import verify_torch
+
+    return verify_torch(function, inputs, dict(kwargs or {}), chosen)
+
+
+def verify_case(case: Any, engine: Any, **options: Any) -> Report:
+    """Verify an engine's gradients of one case by three witnesses.
+
+    Args:
+        case: a ``cases.Case``: a graph and the values of its leaves.
+        engine: an object with the Engine interface.
+        options: rtol, atol, effort, seed, name; see ``Options``.
+
+    Raises:
+        EngineError: where the engine raises, or returns other keys or shapes than it was asked for.
+    """
+    from gradcheck.verify_engine import verify_engine
+
+    return verify_engine(case, engine, Options.of(**options))
