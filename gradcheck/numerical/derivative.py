@@ -24,6 +24,8 @@ _HALVES = 5
 _EIGHTHS = 6
 # The quick estimate is kept where its bound is at most this share of the outputs' summed change.
 _QUICK = 1e-9
+# A claimed value this many bars away from a well bounded estimate is not put right by more rungs.
+_FAR = 1e3
 # Above this share a third rung is worth its two evaluations.
 _REFINE = 3e-11
 # Without a claimed value, a bound larger than this share of the estimate asks whether there is a kink.
@@ -130,8 +132,8 @@ def _settles(quick: _Quick, line: Line, claimed: float | None, epsilon: float | 
     value, bound, scale, _ = quick
     if bound > _QUICK * scale + 4 * noise / line_step(epsilon or DOUBLE):
         return False
-    if claimed is not None and not abs(claimed - value) <= bound:
-        return False
+    if claimed is not None and bound < abs(claimed - value) < _FAR * bound:
+        return False  # a little beyond the bar: look at the bar again
     return epsilon is None or _agrees_nearby(line, value, scale, epsilon, noise)
 
 
@@ -202,9 +204,11 @@ def _ladder(line: Line, step: float, noise: float, epsilon: float, claimed: floa
         if claimed is not None and len(table.rows) >= 3:
             value, bound, _ = table.best()
             scale = total(abs(difference)) / (2 * h)
-            if abs(claimed - value) <= bound <= epsilon**_GOOD * scale and _agrees_nearby(line, value, scale, epsilon, noise):
+            halving = table.converges() and bool(sizes) and sizes[0] > step / 2**_HALVES
+            wanted = (_REFINE if halving else epsilon**_GOOD) * scale
+            if abs(claimed - value) <= bound <= wanted and _agrees_nearby(line, value, scale, epsilon, noise):
                 return table, True
-            if not table.converges():
+            if not halving:
                 sizes = [size for size in sizes if size < step / 2**_HALVES]
     return table, False
 
