@@ -219,7 +219,7 @@ ELEMENTWISE = (
         _power_vjp,
         TWO,
         keeps_output=True,
-        kink="to the base 0 where the exponent is 0; to the exponent 0 where the base is 0, the exponent not negative",
+        kink="0 to the base at exponent 0; 0 to the exponent at base 0, unless the exponent is negative",
         analytic=True,
     ),
     Rule("maximum", np.maximum, _maximum_vjp, TWO, kink="half to each operand where they tie"),
