@@ -1,0 +1,239 @@
+"""Backpropagation over a graph: the forward pass, then the chain rule from the output back, once per node.
+
+Forward, each node computes its value from those it reads. Backward, each node that the output depends on
+has its cotangent complete when its turn comes, as all its readers came before; its vjp hands each input a
+share, and the shares of all paths add up (the distributed chain rule). Of the values, the forward pass
+keeps only what some vjp will read, and the backward pass lets go of each once no vjp will read it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from reference_impl.errors import ValuesError, did_you_mean
+from reference_impl.graph import Graph
+from reference_impl.plan import Plan, plan
+from reference_impl.rules import RULES, Like, Rule
+from reference_impl.rules.rule import Array
+
+Values = Mapping[str, npt.ArrayLike]
+Gradients = dict[str, Array]
+
+
+@dataclass
+class ForwardPass:
+    """The output, and the values that the backward pass will read.
+
+    The caller's arrays are among these, not copies: they are not to be changed before ``backward``.
+    """
+
+    output: Array
+    graph: Graph
+    wrt: tuple[str, ...]
+    plan: Plan
+    kept: list[Any] | None
+
+
+def value(graph: Graph, values: Values, rules: Mapping[str, Rule] = RULES) -> Array:
+    """Return the graph's output for the given leaf values, keeping nothing else.
+
+    Args:
+        graph: the computation.
+        values: an array for each leaf, of its shape and any floating-point or complex dtype.
+        rules: the table of operations.
+
+    Raises:
+        ValuesError: where a leaf has no value or a value of the wrong shape, or there is no such leaf.
+    """
+    return forward(graph, values, rules, wrt=()).output
+
+
+def evaluate_all(graph: Graph, values: Values, rules: Mapping[str, Rule] = RULES) -> dict[str, Array]:
+    """Return the value of every leaf and every node, by name."""
+    found: dict[str, Any] = leaf_values(graph, values)
+    for node in graph.nodes:
+        try:
+            found[node.name] = rules[node.operation].forward(
+                *[found[name] for name in node.inputs], **node.attributes
+            )
+        except Exception as error:
+            error.add_note(f"In node {node.name!r} ({node.operation}), going forward.")
+            raise
+    return {name: np.asarray(array) for name, array in found.items()}
+
+
+def forward(
+    graph: Graph,
+    values: Values,
+    rules: Mapping[str, Rule] = RULES,
+    *,
+    wrt: Iterable[str] | None = None,
+    output: str | None = None,
+) -> ForwardPass:
+    """Run the forward pass, keeping what the backward pass to ``wrt`` (None: every leaf) will read.
+
+    ``output`` names the value to end in, where that is not the graph's own output.
+
+    Raises:
+        ValuesError: as ``value``; or where ``wrt`` or ``output`` names nothing in the graph.
+    """
+    names = tuple(graph.leaves) if wrt is None else tuple(dict.fromkeys(wrt))
+    target = graph.output if output is None else output
+    for name in (*names, target):
+        if name not in graph.shapes:
+            raise ValuesError(f"The graph has no value called {name!r}.{did_you_mean(name, graph.shapes)}")
+    steps = plan(graph, target, names, rules)
+    kept: list[Any] = [*leaf_values(graph, values).values(), *[None] * len(graph.nodes)]
+    _run_forward(steps, kept)
+    result = np.asarray(kept[steps.output])
+    if not steps.keeps_output:
+        kept[steps.output] = Like(result.shape, result.dtype)
+    return ForwardPass(result, graph, names, steps, kept)
+
+
+def backward(
+    forward_pass: ForwardPass, cotangent: npt.ArrayLike | None = None, *, retain: bool = False
+) -> Gradients:
+    """Return the gradient with respect to each of the pass's ``wrt``, of its shape and dtype.
+
+    Args:
+        forward_pass: from ``forward``; used up, unless ``retain`` keeps its values for another call.
+        cotangent: of the output, of its shape; None means ones.
+        retain: whether the forward pass will be gone back through again.
+
+    Raises:
+        ValuesError: where the cotangent has another shape, or the forward pass was already used up.
+    """
+    if forward_pass.kept is None:
+        raise ValuesError(
+            "This forward pass was already gone back through. Run it again, or pass retain=True."
+        )
+    seed = _cotangent(forward_pass.output, cotangent)
+    kept = list(forward_pass.kept) if retain else forward_pass.kept
+    if not retain:
+        forward_pass.kept = None
+    graph, steps = forward_pass.graph, forward_pass.plan
+    dtypes = [_dtype(kept[i], forward_pass.output) for i in steps.wrt]
+    not_ours = {id(seed), id(cotangent), *map(id, kept[: len(graph.leaves)])}
+    cotangents = _run_backward(steps, kept, seed)
+    gradients: Gradients = {}
+    for name, i, dtype in zip(forward_pass.wrt, steps.wrt, dtypes, strict=True):
+        gradients[name] = _gradient(cotangents[i], graph.shapes[name], dtype, not_ours)
+        not_ours.add(id(gradients[name]))
+    return gradients
+
+
+def value_and_gradients(
+    graph: Graph,
+    values: Values,
+    wrt: Iterable[str] | None = None,
+    cotangent: npt.ArrayLike | None = None,
+    rules: Mapping[str, Rule] = RULES,
+) -> tuple[Array, Gradients]:
+    """Return the output, and the gradient of <cotangent, output> with respect to each value asked for.
+
+    Args:
+        graph: the computation.
+        values: an array for each leaf, of its shape and any floating-point or complex dtype.
+        wrt: names of leaves or nodes; None means every leaf. Those that do not reach the output get zeros.
+        cotangent: of the output's shape; None means ones.
+        rules: the table of operations.
+
+    Raises:
+        ValuesError: where a value, the cotangent or a name does not fit the graph.
+    """
+    passed = forward(graph, values, rules, wrt=wrt)
+    return passed.output, backward(passed, cotangent)
+
+
+def leaf_values(graph: Graph, values: Values) -> dict[str, Array]:
+    """Return an array for each leaf, in the graph's order, never a copy of a floating-point array.
+
+    Raises:
+        ValuesError: where one is missing, of the wrong shape or not numeric, or there is no such leaf.
+    """
+    leaves = graph.leaves
+    for name in values:
+        if name not in leaves:
+            raise ValuesError(f"The graph has no leaf called {name!r}.{did_you_mean(name, leaves)}")
+    return {name: _leaf_value(name, shape, values) for name, shape in leaves.items()}
+
+
+def _leaf_value(name: str, shape: tuple[int, ...], values: Values) -> Array:
+    if name not in values:
+        raise ValuesError(f"Leaf {name!r} has no value. Give it an array of shape {shape}.")
+    array = np.asarray(values[name])
+    if array.dtype.kind not in "fc":
+        if array.dtype.kind not in "iub":
+            raise ValuesError(f"Expected numbers for leaf {name!r} but got dtype {array.dtype}.")
+        array = array.astype(np.float64)
+    if array.shape != shape:
+        raise ValuesError(f"Expected shape {shape} for leaf {name!r} but got {array.shape}.")
+    return array
+
+
+def _run_forward(steps: Plan, values: list[Any]) -> None:
+    """Fill in the nodes' values, replacing what no vjp will read by its shape and dtype."""
+    output = -1
+    try:
+        for compute, inputs, output, drop in steps.forward:
+            values[output] = compute(*[values[i] for i in inputs])
+            for i in drop:
+                values[i] = Like(values[i].shape, values[i].dtype)
+    except Exception as error:
+        error.add_note(f"In {steps.labels[output]}, going forward.")
+        raise
+
+
+def _run_backward(steps: Plan, values: list[Any], seed: Array) -> list[Any]:
+    """Return the cotangent of each value asked for, by position; None where no path leads to it."""
+    cotangents: list[Any] = [None] * steps.size
+    cotangents[steps.output] = seed
+    asked = set(steps.wrt)
+    output = -1
+    try:
+        for vjp, inputs, output, targets, drop in steps.backward:
+            shares = vjp(cotangents[output], values[output], [values[i] for i in inputs])
+            for i, share in zip(targets, shares, strict=True):
+                if i is not None:
+                    held = cotangents[i]
+                    cotangents[i] = share if held is None else held + share
+            if output not in asked:
+                cotangents[output] = None
+            for i in drop:
+                values[i] = None
+    except Exception as error:
+        error.add_note(f"In {steps.labels[output]}, going backward.")
+        raise
+    return cotangents
+
+
+def _cotangent(output: Array, cotangent: npt.ArrayLike | None) -> Array:
+    if cotangent is None:
+        return np.ones(output.shape, output.dtype)
+    seed = np.asarray(cotangent)
+    if seed.shape != output.shape:
+        raise ValuesError(f"Expected a cotangent of the output's shape {output.shape} but got {seed.shape}.")
+    return seed if seed.dtype.kind in "fc" else seed.astype(output.dtype)
+
+
+def _dtype(kept: Any, output: Array) -> np.dtype[Any]:
+    found: np.dtype[Any] = output.dtype if kept is None else kept.dtype
+    return found
+
+
+def _gradient(cotangent: Any, shape: tuple[int, ...], dtype: np.dtype[Any], not_ours: set[int]) -> Array:
+    """Return a cotangent as an array that the caller may keep and write into."""
+    if cotangent is None:
+        return np.zeros(shape, dtype)
+    array = np.asarray(cotangent)
+    if array.dtype.kind == "c" and dtype.kind != "c":
+        array = array.real
+    array = array.astype(dtype, copy=False)
+    shared = array.base is not None or id(array) in not_ours or not array.flags.writeable
+    return array.copy() if shared else array

@@ -1,0 +1,115 @@
+"""Shapes without values: what a graph checks when it is built.
+
+The shape of an operation's output is by definition that of its rule's forward, so that is what runs, on
+ones that take no memory. Only where that would cost as much as real work is the shape worked out from the
+input shapes, and a test holds these few functions to the rules that they speak for. Adding an operation
+needs no row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from reference_impl.errors import ShapeMismatch, UnknownOperation, WrongArity, WrongAttribute, did_you_mean
+from reference_impl.rules import RULES, Rule
+from reference_impl.rules.activations import ACTIVATIONS
+from reference_impl.rules.axes import Axis, positions
+from reference_impl.rules.elementwise import ELEMENTWISE
+from reference_impl.rules.rule import Array
+
+Shape = tuple[int, ...]
+
+_ONE = np.ones(())
+
+
+def infer_shape(operation: str, shapes: Sequence[Shape], attributes: Mapping[str, Any]) -> Shape:
+    """Return the shape of an operation's output for inputs of the given shapes.
+
+    Raises:
+        UnknownOperation, WrongArity, WrongAttribute, ShapeMismatch: where there is no such output.
+    """
+    rule = RULES.get(operation)
+    if rule is None:
+        raise UnknownOperation(f"Unknown operation {operation!r}.{did_you_mean(operation, RULES)}")
+    least, most = rule.arity
+    if len(shapes) < least or (most is not None and len(shapes) > most):
+        raise WrongArity(f"Expected {_count(least, most)} for {operation} but got {len(shapes)}.")
+    try:
+        return _SHAPES.get(operation, partial(_by_running, rule))(*shapes, **attributes)
+    except ValueError as error:
+        listed = " and ".join(map(str, shapes))
+        raise ShapeMismatch(f"{operation} cannot take {_shapes_of(shapes)} {listed}: {error}.") from error
+    except (TypeError, AttributeError, LookupError) as error:
+        raise WrongAttribute(
+            f"{operation} cannot take the attributes {dict(attributes)}: {error}."
+        ) from error
+
+
+def _count(least: int, most: int | None) -> str:
+    if most is None:
+        return f"at least {least} input{'s' * (least != 1)}"
+    return f"{least if least == most else f'{least} to {most}'} input{'s' * (most != 1)}"
+
+
+def _shapes_of(shapes: Sequence[Shape]) -> str:
+    return "an input of shape" if len(shapes) == 1 else "inputs of shapes"
+
+
+def _ones(shape: Shape) -> Array:
+    return np.ndarray(shape, _ONE.dtype, _ONE, strides=(0,) * len(shape))
+
+
+def _by_running(rule: Rule, *shapes: Shape, **attributes: Any) -> Shape:
+    with np.errstate(all="ignore"):
+        return np.shape(rule.forward(*map(_ones, shapes), **attributes))
+
+
+def _elementwise(rule: Rule, *shapes: Shape, **attributes: Any) -> Shape:
+    """Run the rule on one entry, with as many axes, for its attributes' sake; the shapes just broadcast."""
+    if attributes:
+        shapes += (_by_running(rule, *((1,) * len(shape) for shape in shapes), **attributes),)
+    first = shapes[0]
+    return first if all(shape == first for shape in shapes) else np.broadcast_shapes(*shapes)
+
+
+def _without_samples(rule: Rule, *shapes: Shape, **attributes: Any) -> Shape:
+    """Run the rule on a batch of no samples, which does no arithmetic."""
+    first, *others = shapes
+    if not first:
+        return _by_running(rule, *shapes, **attributes)
+    return first[:1] + _by_running(rule, (0, *first[1:]), *others, **attributes)[1:]
+
+
+def _matmul(a: Shape, b: Shape) -> Shape:
+    if not a or not b:
+        raise ValueError("each needs at least one axis")
+    inner = b[-2] if len(b) > 1 else b[0]
+    if a[-1] != inner:
+        raise ValueError(f"the sizes {a[-1]} and {inner} that meet differ")
+    return np.broadcast_shapes(a[:-2], b[:-2]) + a[-2:-1] + (b[-1:] if len(b) > 1 else ())
+
+
+def _reduced(a: Shape, *, axis: Axis = None, keepdims: bool = False) -> Shape:
+    gone = positions(axis, len(a))
+    if keepdims:
+        return tuple(1 if i in gone else n for i, n in enumerate(a))
+    return tuple(n for i, n in enumerate(a) if i not in gone)
+
+
+def _extremum(a: Shape, *, axis: Axis = None, keepdims: bool = False) -> Shape:
+    if 0 in a and any(a[i] == 0 for i in positions(axis, len(a))):
+        raise ValueError("no entries to choose from")
+    return _reduced(a, axis=axis, keepdims=keepdims)
+
+
+_SHAPES: Mapping[str, Callable[..., Shape]] = {
+    **{rule.name: partial(_elementwise, rule) for rule in (*ELEMENTWISE, *ACTIVATIONS)},
+    **{name: partial(_without_samples, RULES[name]) for name in ("conv1d", "conv2d") if name in RULES},
+    "matmul": _matmul,
+    **dict.fromkeys(("sum", "mean", "prod", "norm", "logsumexp"), _reduced),
+    **dict.fromkeys(("max", "min"), _extremum),
+}
