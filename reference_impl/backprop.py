@@ -206,7 +206,7 @@ def _run_backward(steps: Plan, values: list[Any], seed: Array) -> list[Any]:
             if output not in asked:
                 cotangents[output] = None
             for i in drop:
-                values[i] = None
+                values[i] = Like(values[i].shape, values[i].dtype)
     except Exception as error:
         error.add_note(f"In {steps.labels[output]}, going backward.")
         raise
