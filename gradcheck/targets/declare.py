@@ -1,0 +1,91 @@
+"""The decorator that marks a function as a target, and the record of what such a function returns.
+
+The decorated function stays what it was, so that it can be called, pickled and tested like any other; the
+mark is an attribute.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar, overload
+
+from gradcheck.errors import UsageError
+from gradcheck.options import Options
+
+MARK = "__gradcheck_target__"
+# What verify takes by keyword besides its options.
+VERIFY_KEYWORDS = ("gradient", "kwargs", "value_and_gradient")
+
+Function = TypeVar("Function", bound=Callable[[], Any])
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of one call of ``verify``."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def arguments(*args: Any, **kwargs: Any) -> Arguments:
+    """Return what a target returns where ``verify`` is to be called with keywords.
+
+    Example: ``return gradcheck.arguments(loss, params, gradient=gradient)``.
+    """
+    return Arguments(args, MappingProxyType(kwargs))
+
+
+@overload
+def target(function: Function, /) -> Function: ...
+@overload
+def target(**options: Any) -> Callable[[Function], Function]: ...
+def target(function: Function | None = None, /, **options: Any) -> Function | Callable[[Function], Function]:
+    """Mark a function without arguments, which returns those of ``verify``, as a target.
+
+    Bare, or with the options of ``verify``: ``@gradcheck.target(order=2, rtol=1e-5)``. ``gradient=`` and
+    ``value_and_gradient=`` may be named here as well.
+
+    Raises:
+        UsageError: for an option that cannot be used, or a function that needs arguments.
+    """
+    if function is None:
+        checked = check_keywords(options)
+        return lambda marked: _mark(marked, checked)
+    return _mark(function, check_keywords(options))
+
+
+def check_keywords(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return keywords of ``verify`` with their options checked. Raises UsageError."""
+    checked = Options.of(**{name: value for name, value in given.items() if name not in VERIFY_KEYWORDS})
+    return MappingProxyType(
+        {name: value if name in VERIFY_KEYWORDS else getattr(checked, name) for name, value in given.items()}
+    )
+
+
+def _mark(function: Function, options: Mapping[str, Any]) -> Function:
+    if inspect.isclass(function) or not callable(function):
+        raise UsageError(
+            f"Expected a function to mark as a target but got {function!r}; put what makes the arguments of "
+            "verify into a function and decorate that."
+        )
+    needed = needed_arguments(function)
+    if needed:
+        raise UsageError(
+            f"A target takes no arguments, but {function.__qualname__} needs {', '.join(needed)}; make them "
+            "inside the function, or give them defaults."
+        )
+    setattr(function, MARK, options)
+    return function
+
+
+def needed_arguments(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the arguments without which a function cannot be called."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # some built-in functions have no signature
+        return ()
+    starred = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return tuple(p.name for p in parameters if p.default is p.empty and p.kind not in starred)

@@ -1,0 +1,64 @@
+"""A target as it was found: the record that everything after loading works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradcheck.errors import TargetError
+from gradcheck.targets.declare import Arguments, arguments
+
+# A mapping may be returned in place of a tuple; these of its keys are passed by position.
+_POSITIONAL = ("loss", "params")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function that returns the arguments of ``verify``.
+
+    ``spec`` is what the command line calls it ("models/mlp.py:mlp"); ``options`` are the keywords of its
+    decorator; ``root`` is the folder from which its imports are resolved, None where it was imported as a
+    module.
+    """
+
+    name: str
+    function: Callable[[], Any]
+    options: Mapping[str, Any]
+    spec: str
+    file: str | None = None
+    line: int | None = None
+    root: Path | None = None
+
+
+def as_arguments(returned: object, spec: str) -> Arguments:
+    """Return what a target's function returned as arguments of ``verify``.
+
+    Raises:
+        TargetError: where it is nothing of the kind; the sentence says what to return.
+    """
+    if isinstance(returned, Arguments):
+        return returned
+    if isinstance(returned, tuple) and returned and callable(returned[0]):
+        return Arguments(returned)
+    if isinstance(returned, Mapping) and all(name in returned for name in _POSITIONAL):
+        keywords = {name: value for name, value in returned.items() if name not in _POSITIONAL}
+        return arguments(*(returned[name] for name in _POSITIONAL), **keywords)
+    if callable(returned):
+        return Arguments((returned,))
+    raise TargetError(
+        f"{spec} returned {_described(returned)}; return the arguments of verify, for example "
+        "(model, input), or gradcheck.arguments(loss, params, gradient=gradient)."
+    )
+
+
+def _described(returned: object) -> str:
+    if returned is None:
+        return "nothing"
+    if isinstance(returned, tuple):
+        first = f" whose first element is a {type(returned[0]).__name__}" if returned else ""
+        return f"a tuple of length {len(returned)}{first}, not a function or module"
+    if isinstance(returned, Mapping):
+        return f"a mapping without {' and '.join(repr(n) for n in _POSITIONAL if n not in returned)}"
+    return f"a {type(returned).__name__}"
