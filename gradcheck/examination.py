@@ -16,12 +16,13 @@ import numpy as np
 from gradcheck.numerical import directions, roundoff
 from gradcheck.numerical.derivative import along
 from gradcheck.numerical.estimate import Estimate
-from gradcheck.numerical.line import Line, Vector, flatten, total
+from gradcheck.numerical.line import Line, Vector, finite_mask, flatten, total
 from gradcheck.subjects.base import Array, Subject
 
 # No power of two: scaling by one changes no rounding error. Used to see the rounding of a backward pass.
 SCALE = 1.37
 _OUTPUT_SPAN = 1e4
+_UNMEASURED = 64.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,10 @@ class Examination:
         self._seconds: list[float] = []
         self.outputs = self._evaluate({})
         self.base: Vector = flatten(self.outputs)
+        self.defined = finite_mask(self.base)
+        self.outside = 0 if self.defined is None else int((~self.defined).sum())
+        if self.defined is not None:
+            self.base = self.base[self.defined]
         self.rounding: dict[str, np.ndarray] = {}
         self.variables = subject.variables
         self.values = {name: directions.to_numpy(value) for name, value in self.variables.items()}
@@ -115,7 +120,7 @@ class Examination:
         for out, size in zip(self.outputs, sizes, strict=True):
             values = self._signed(tuple(out.shape), _is_complex(out))
             drawn.append(directions.like(out, values / size if level and size > 0 else values))
-        return drawn
+        return drawn if self.defined is None else [_where_finite(u, out) for u, out in zip(drawn, self.outputs, strict=True)]
 
     def _signed(self, shape: tuple[int, ...], is_complex: bool) -> np.ndarray:
         size = self.generator.uniform(0.5, 1.5, shape)
@@ -139,7 +144,8 @@ class Examination:
                 misshapen[name] = tuple(gradient.shape)
             else:
                 gradients[name], finite[name] = _split(directions.to_numpy(gradient))
-        return Pulled(drawn, flatten(drawn), gradients, frozenset(missing), misshapen, {k: v for k, v in finite.items() if v is not None})
+        flat = flatten(drawn)
+        return Pulled(drawn, flat if self.defined is None else flat[self.defined], gradients, frozenset(missing), misshapen, {k: v for k, v in finite.items() if v is not None})
 
     def learn_rounding(self, pulled: Pulled) -> dict[str, float]:
         """Pull back a scaled cotangent, and remember how far each entry is from linear.
@@ -173,18 +179,18 @@ class Examination:
                 direction[name] = direction[name] * directions.like(direction[name], keep.astype(np.float64))
         return self.along(pulled, direction, climb=climb)
 
-    def along(self, pulled: Pulled, direction: Mapping[str, Array], *, climb: bool = True, quick: bool = False) -> Probe:
+    def along(self, pulled: Pulled, direction: Mapping[str, Array], *, climb: bool = True) -> Probe:
         """Compare along a given direction."""
         parts = {name: directions.inner(pulled.gradients[name], v) for name, v in direction.items()}
         claimed = sum(part for part, _ in parts.values())
         noise, weight = 0.0, 0.0
         epsilon = self.subject.epsilon
         for name, (_, size) in parts.items():
-            noise += self._rounding_along(name, direction[name], size) + 2 * epsilon * size
+            noise += self._rounding_along(name, direction[name], size)
             weight += size
-        line = Line(lambda t: self._evaluate(self._moved(direction, t)), pulled.flat, self.base)
+        line = self._line(direction, pulled)
         estimate = along(
-            line, claimed=claimed, epsilon=epsilon, climb=climb, second_opinion=not quick, input_noise=epsilon * weight
+            line, claimed=claimed, epsilon=epsilon, climb=climb, input_noise=epsilon * weight
         )
         return Probe(claimed, estimate, noise, parts, direction, pulled)
 
@@ -196,7 +202,7 @@ class Examination:
         parts = [directions.inner(pulled.gradients[name], v) for name, v in direction.items()]
         epsilon = self.subject.epsilon
         step = epsilon ** (1 / 4)
-        line = Line(lambda t: self._evaluate(self._moved(direction, t)), pulled.flat, self.base)
+        line = self._line(direction, pulled)
         right, left = line(step), line(-step)
         if right is None or left is None:
             return 0.0, np.inf
@@ -206,11 +212,12 @@ class Examination:
 
     def _rounding_along(self, name: str, v: Array, size: float) -> float:
         """Return three standard deviations of <rounding of the gradient, v>; never more than a small share."""
-        if name not in self.rounding:
-            return 0.0
+        precision = self.subject.precision
+        if name not in self.rounding:  # not measured: what a sum of some hundred rounded terms has
+            return _UNMEASURED * precision * (size + self.magnitude)
         spread = 3 * directions.inner(self.rounding[name], v)[1]
         limit = float(np.sqrt(self.subject.epsilon)) * size
-        return min(spread, max(limit, 1e3 * self.subject.epsilon * self.magnitude))
+        return min(spread, max(limit, 1e3 * precision * self.magnitude)) + 2 * precision * size
 
     @property
     def magnitude(self) -> float:
@@ -228,7 +235,10 @@ class Examination:
                 point[name] = point.get(name, self.variables[name]) + t * v
             return self._evaluate(point)
 
-        return along(Line(outputs_at, pulled.flat), epsilon=self.subject.epsilon)
+        return along(Line(outputs_at, pulled.flat, keep=self.defined), epsilon=self.subject.epsilon)
+
+    def _line(self, direction: Mapping[str, Array], pulled: Pulled) -> Line:
+        return Line(lambda t: self._evaluate(self._moved(direction, t)), pulled.flat, self.base, keep=self.defined)
 
     def _moved(self, direction: Mapping[str, Array], t: float) -> dict[str, Array]:
         return {name: self.variables[name] + t * v for name, v in direction.items()}
@@ -242,12 +252,17 @@ def _split(gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return np.where(finite, gradient, 0), finite
 
 
+def _where_finite(cotangent: Array, output: Array) -> Array:
+    """Return the cotangent with zeros where the output is not finite: outside its domain nothing is owed."""
+    values, weights = directions.to_numpy(output), directions.to_numpy(cotangent)
+    return directions.like(output, np.where(np.isfinite(values), weights, 0))
+
+
 def _size(output: Array) -> float:
     if 0 in tuple(output.shape):
         return 0.0
-    values = directions.to_numpy(output)
-    largest = float(np.abs(values).max())
-    return largest if np.isfinite(largest) else 0.0
+    magnitude = np.abs(directions.to_numpy(output))
+    return float(np.where(np.isfinite(magnitude), magnitude, 0).max())
 
 
 def _is_complex(output: Any) -> bool:

@@ -77,7 +77,7 @@ def entry_probe(
     one = np.zeros(value.size, dtype=value.dtype)
     one[i] = scale * (unit if value.dtype.kind == "c" else unit.real)
     direction = {name: directions.like(exam.variables[name], one.reshape(value.shape))}
-    return exam.along(pulled, direction, quick=True)
+    return exam.along(pulled, direction)
 
 
 def locate(exam: Examination, pulled: Pulled, name: str, affordable: int) -> Entries:

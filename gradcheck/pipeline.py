@@ -155,6 +155,9 @@ def _fail(finding: Finding, message: str) -> None:
 def _judge_nonfinite(outcome: Outcome, finding: Finding, finite: np.ndarray) -> None:
     """Fail NaN and infinity where finite differences resolve a finite derivative."""
     where = np.flatnonzero(~finite)
+    if outcome.exam.outside:
+        finding.notes.append(f"{where.size} entries are NaN or infinite, as some outputs are")
+        return
     scales = np.broadcast_to(directions.scale(outcome.exam.values[finding.name]), finite.shape).reshape(-1)
     for i in where[:4]:
         estimate = entry_probe(outcome.exam, outcome.pulls[0], finding.name, int(i), float(scales[i])).estimate

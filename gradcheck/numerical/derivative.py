@@ -32,6 +32,8 @@ _REFINE = 3e-11
 _POOR = 1e-4
 # The ladder ends where the bound is this power of epsilon (6e-7 in float64) and the claimed value agrees.
 _GOOD = 0.4
+# Constant outputs this near (in first steps: 2e-6 in float64) are steps, not rounding to single precision.
+_STAIR = 2.0**-10
 # A slope at a tiny step that differs from the estimate by more than this share asks for the long way.
 _SECOND_OPINION = 1e-5
 
@@ -216,7 +218,7 @@ def _ladder(line: Line, step: float, noise: float, epsilon: float, claimed: floa
 def _step_function(line: Line, epsilon: float) -> Estimate | None:
     """Return derivative zero where the outputs do not change at all near 0 although they do further away."""
     base, step = line(0.0), float(epsilon ** (1 / 6))
-    near = [line(sign * step / 2 ** (_HALVES - 1) / 8) for sign in (1, -1)]
+    near = [line(sign * step * _STAIR) for sign in (1, -1)]
     far = [line(sign * step) for sign in (1, -1)]
     if base is None or any(value is None for value in near):
         return None

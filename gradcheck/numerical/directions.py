@@ -42,7 +42,7 @@ def to_numpy(array: Array) -> np.ndarray:
         tensor = array.detach()
         if tensor.layout is not torch.strided:
             tensor = tensor.to_dense()
-        result: np.ndarray = tensor.resolve_conj().resolve_neg().to(dtype=wide, device="cpu").numpy()
+        result: np.ndarray = tensor.resolve_conj().resolve_neg().to(dtype=wide).numpy(force=True)
         return result
     values = np.asarray(array)
     if values.dtype.kind == "c":

@@ -74,7 +74,7 @@ class Line:
     """Values of the outputs along a line, remembered by t.
 
     ``outputs_at(t)`` returns the outputs at theta + t v. A point where it raises, or where an output is
-    not finite, has no value: ``None``.
+    not finite, has no value: ``None``. ``keep`` selects the outputs that count.
     """
 
     def __init__(
@@ -82,13 +82,13 @@ class Line:
         outputs_at: Callable[[float], Sequence[Array]],
         cotangent: Vector,
         base: Vector | None = None,
-        catch: tuple[type[Exception], ...] = (Exception,),
+        keep: Vector | None = None,
     ) -> None:
         self.outputs_at = outputs_at
         self.cotangent = cotangent
         self.evaluations = 0
         self.error: Exception | None = None
-        self._catch = catch
+        self._keep = keep
         self._values: dict[float, Vector | None] = {} if base is None else {0.0: base}
 
     def __call__(self, t: float) -> Vector | None:
@@ -101,7 +101,9 @@ class Line:
         self.evaluations += 1
         try:
             value = flatten(self.outputs_at(t))
-        except self._catch as error:
+            if self._keep is not None:
+                value = value[self._keep]
+        except Exception as error:  # noqa: BLE001 - users' forward passes raise what they like outside their domain
             self.error = error
             return None
         if value.shape != self.cotangent.shape:
@@ -120,6 +122,11 @@ def all_finite(vector: Vector) -> bool:
     if math.isfinite(total):
         return True
     return bool((abs(vector) < math.inf).all())
+
+
+def finite_mask(vector: Vector) -> Vector | None:
+    """Return which entries are finite, None where all are."""
+    return None if all_finite(vector) else abs(vector) < math.inf
 
 
 def total(vector: Vector) -> float:

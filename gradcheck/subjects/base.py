@@ -31,6 +31,11 @@ class Subject(Protocol):
         ...
 
     @property
+    def precision(self) -> float:
+        """The spacing of the numbers that the claimed gradients are computed in, relative to 1."""
+        ...
+
+    @property
     def fixed_cotangent(self) -> bool:
         """Whether the claimed gradient is that of a scalar loss, and takes no cotangent."""
         ...

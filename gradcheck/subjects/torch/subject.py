@@ -252,6 +252,11 @@ class TorchSubject:
         return max(float(torch.finfo(dtype).eps) for dtype in dtypes)
 
     @property
+    def precision(self) -> float:
+        """Claimed gradients are computed in the numbers of the forward pass."""
+        return self.epsilon
+
+    @property
     def randomised(self) -> bool:
         """Whether the forward pass draws random numbers (they are made to repeat)."""
         return self._randomness.in_use
