@@ -8,6 +8,7 @@ from reference_impl.backprop import (
     value,
     value_and_gradients,
 )
+from reference_impl.descent import Descent, descend, descend_mlp
 from reference_impl.errors import (
     Cycle,
     DuplicateName,
@@ -22,12 +23,15 @@ from reference_impl.errors import (
 )
 from reference_impl.graph import Graph, Node
 from reference_impl.jacobian import jacobian
+from reference_impl.mlp import MLP
 from reference_impl.rules import RULES, Like, Rule
 from reference_impl.shapes import infer_shape
 
 __all__ = [
+    "MLP",
     "RULES",
     "Cycle",
+    "Descent",
     "DuplicateName",
     "ForwardPass",
     "Graph",
@@ -43,6 +47,8 @@ __all__ = [
     "WrongArity",
     "WrongAttribute",
     "backward",
+    "descend",
+    "descend_mlp",
     "evaluate_all",
     "forward",
     "infer_shape",

@@ -88,9 +88,12 @@ def forward(
         if name not in graph.shapes:
             raise ValuesError(f"The graph has no value called {name!r}.{did_you_mean(name, graph.shapes)}")
     steps = plan(graph, target, names, rules)
-    kept: list[Any] = [*leaf_values(graph, values).values(), *[None] * len(graph.nodes)]
+    leaves = [*leaf_values(graph, values).values()]
+    kept: list[Any] = [*leaves, *[None] * len(graph.nodes)]
     _run_forward(steps, kept)
     result = np.asarray(kept[steps.output])
+    if any(_owner(result) is _owner(leaf) for leaf in leaves):
+        result = result.copy()  # so that the caller may write into it
     if not steps.keeps_output:
         kept[steps.output] = Like(result.shape, result.dtype)
     return ForwardPass(result, graph, names, steps, kept)
@@ -119,12 +122,11 @@ def backward(
         forward_pass.kept = None
     graph, steps = forward_pass.graph, forward_pass.plan
     dtypes = [_dtype(kept[i], forward_pass.output) for i in steps.wrt]
-    not_ours = {id(seed), id(cotangent), *map(id, kept[: len(graph.leaves)])}
+    taken = {id(_owner(seed))}
     cotangents = _run_backward(steps, kept, seed)
     gradients: Gradients = {}
     for name, i, dtype in zip(forward_pass.wrt, steps.wrt, dtypes, strict=True):
-        gradients[name] = _gradient(cotangents[i], graph.shapes[name], dtype, not_ours)
-        not_ours.add(id(gradients[name]))
+        gradients[name] = _gradient(cotangents[i], graph.shapes[name], dtype, taken)
     return gradients
 
 
@@ -227,13 +229,26 @@ def _dtype(kept: Any, output: Array) -> np.dtype[Any]:
     return found
 
 
-def _gradient(cotangent: Any, shape: tuple[int, ...], dtype: np.dtype[Any], not_ours: set[int]) -> Array:
-    """Return a cotangent as an array that the caller may keep and write into."""
+def _gradient(cotangent: Any, shape: tuple[int, ...], dtype: np.dtype[Any], taken: set[int]) -> Array:
+    """Return a cotangent as an array that the caller may keep and write into.
+
+    Cotangents may share memory with each other and with the output's, whose owners are in ``taken``; a copy
+    is made where the owner is taken already, or holds more than this.
+    """
     if cotangent is None:
         return np.zeros(shape, dtype)
     array = np.asarray(cotangent)
     if array.dtype.kind == "c" and dtype.kind != "c":
         array = array.real
     array = array.astype(dtype, copy=False)
-    shared = array.base is not None or id(array) in not_ours or not array.flags.writeable
-    return array.copy() if shared else array
+    owner = _owner(array)
+    if id(owner) in taken or owner.size != array.size or not array.flags.writeable:
+        return array.copy()
+    taken.add(id(owner))
+    return array
+
+
+def _owner(array: Array) -> Array:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
