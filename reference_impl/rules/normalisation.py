@@ -34,6 +34,8 @@ def _softmax_vjp(cotangent: Array, output: Array, inputs: Inputs, *, axis: int =
 def log_softmax(a: Array, *, axis: int = -1) -> Array:
     """Return a - log(sum(exp(a))) along an axis, of a's shape and dtype."""
     below: Array = a - largest(a, axis=axis, keepdims=True, initial=-np.inf)
+    if not a.size:  # log of an empty sum is -inf, but nothing is there to be shifted by it
+        return below
     return below - np.log(add_up(np.exp(below), axis=axis, keepdims=True))
 
 
