@@ -1,0 +1,66 @@
+"""How the numerical derivative was resolved: error against step size, with the step that was chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from gradcheck.report.html.plots.canvas import DATA, INK, MARK, Canvas, Plot, power_label
+from gradcheck.report.html.words import number, size
+from gradcheck.report.records import Evidence, Step
+
+
+def steps(evidence: Evidence, key: str) -> Plot | None:
+    """Draw ``evidence.steps``, None where fewer than two rungs can stand on logarithmic axes."""
+    rungs = sorted(filter(_drawable, evidence.steps), key=lambda step: step.size)
+    if len(rungs) < 2:
+        return None
+    chosen = next((rung for rung in rungs if rung.chosen), None)
+    return Plot("Error against step size", _caption(rungs, chosen), _draw(rungs, chosen, key))
+
+
+def _drawable(step: Step) -> bool:
+    return (
+        all(map(math.isfinite, (step.size, step.estimate, step.bound))) and step.size > 0 and step.bound > 0
+    )
+
+
+def _draw(rungs: Sequence[Step], chosen: Step | None, key: str) -> str:
+    with Canvas() as canvas:
+        axes = canvas.axes
+        axes.plot(
+            [rung.size for rung in rungs], [rung.bound for rung in rungs],
+            color=DATA, linewidth=1.4, marker="o", markersize=3, label="bound on the error",
+        )  # fmt: skip  # a line of data, a line of style
+        if chosen is not None:
+            away = [(rung.size, abs(rung.estimate - chosen.estimate)) for rung in rungs]
+            away = [(step, distance) for step, distance in away if distance > 0]
+            axes.plot(*zip(*away, strict=True), color=INK, linestyle="", marker="x", markersize=4,
+                      label="distance to the chosen estimate") if away else None  # fmt: skip  # as above
+            axes.axvline(chosen.size, color=MARK, linewidth=1, linestyle=(0, (4, 3)))
+            axes.plot(
+                [chosen.size],
+                [chosen.bound],
+                color=MARK,
+                linestyle="",
+                marker="D",
+                markersize=6,
+                label="chosen",
+            )
+        axes.set(xscale="log", yscale="log", xlabel="step size", ylabel="error of the numerical derivative")
+        axes.grid(visible=True)
+        axes.minorticks_off()
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(power_label)
+        canvas.figure.subplots_adjust(top=0.82)
+        canvas.figure.legend(loc="upper left", ncols=2)
+        return canvas.svg(key)
+
+
+def _caption(rungs: Sequence[Step], chosen: Step | None) -> str:
+    if chosen is None:
+        return f"{len(rungs)} steps were tried; none was chosen."
+    return (
+        f"{len(rungs)} steps were tried. At the chosen step {size(chosen.size)} the numerical derivative is "
+        f"{number(chosen.estimate)} ± {size(chosen.bound)}."
+    )
