@@ -15,6 +15,14 @@ from reference_impl.rules.rule import Array, Cotangents, Inputs, Rule
 
 def sigmoid(a: Array) -> Array:
     """Return 1 / (1 + e^-a), real or complex, of a's shape and dtype."""
+    if a.dtype.kind == "c":
+        return _complex_sigmoid(a)
+    decaying = np.exp(-np.abs(a))
+    result: Array = np.maximum(decaying, a >= 0) / (1 + decaying)  # above: 1, or e^a where a < 0
+    return result
+
+
+def _complex_sigmoid(a: Array) -> Array:
     positive = a.real >= 0
     decaying = np.exp(np.where(positive, -a, a))
     result: Array = np.where(positive, 1, decaying) / (1 + decaying)
@@ -60,33 +68,35 @@ def _relu(a: Array) -> Array:
 
 
 def _relu_vjp(cotangent: Array, output: Array, inputs: Inputs) -> Cotangents:
-    return (cotangent * (output > 0),)
+    return (cotangent * (output > 0.0),)
 
 
-# leaky_relu(a) = a where a > 0, else slope * a
+# leaky_relu(a) = max(a, 0) + slope min(a, 0)
 
 
 def _leaky_relu(a: Array, *, negative_slope: float = 0.01) -> Array:
-    return np.where(a > 0, a, negative_slope * a)
+    result: Array = np.maximum(a, 0.0) + negative_slope * np.minimum(a, 0.0)
+    return result
 
 
 def _leaky_relu_vjp(
     cotangent: Array, output: Any, inputs: Inputs, *, negative_slope: float = 0.01
 ) -> Cotangents:
     (a,) = inputs
-    return (np.where(a > 0, cotangent, negative_slope * cotangent),)
+    return (cotangent * (a > 0.0) + (negative_slope * cotangent) * (a <= 0.0),)
 
 
-# elu(a) = a where a > 0, else alpha (e^a - 1), whose derivative is alpha e^a
+# elu(a) = a where a > 0, else alpha (e^a - 1):  elu' = 1 where a > 0, else alpha e^a
 
 
 def _elu(a: Array, *, alpha: float = 1.0) -> Array:
-    return np.where(a > 0, a, alpha * np.expm1(np.minimum(a, 0.0)))
+    result: Array = np.maximum(a, 0.0) + alpha * np.expm1(np.minimum(a, 0.0))
+    return result
 
 
 def _elu_vjp(cotangent: Array, output: Any, inputs: Inputs, *, alpha: float = 1.0) -> Cotangents:
     (a,) = inputs
-    return (np.where(a > 0, cotangent, cotangent * (alpha * np.exp(np.minimum(a, 0.0)))),)
+    return (cotangent * ((a > 0.0) + alpha * np.exp(np.minimum(a, 0.0)) * (a <= 0.0)),)
 
 
 # silu(a) = a s with s = sigmoid(a):  silu' = s + a s (1 - s)

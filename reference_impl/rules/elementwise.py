@@ -67,20 +67,14 @@ def _power_vjp(cotangent: Array, output: Array, inputs: Inputs) -> Cotangents:
 
 def _maximum_vjp(cotangent: Array, output: Any, inputs: Inputs) -> Cotangents:
     a, b = inputs
-    tie = (a == b) * (cotangent / 2)
-    return (
-        unbroadcast(cotangent * (a > b) + tie, a.shape),
-        unbroadcast(cotangent * (a < b) + tie, b.shape),
-    )
+    da = cotangent * (a > b) + (cotangent / 2) * (a == b)
+    return unbroadcast(da, a.shape), unbroadcast(cotangent - da, b.shape)
 
 
 def _minimum_vjp(cotangent: Array, output: Any, inputs: Inputs) -> Cotangents:
     a, b = inputs
-    tie = (a == b) * (cotangent / 2)
-    return (
-        unbroadcast(cotangent * (a < b) + tie, a.shape),
-        unbroadcast(cotangent * (a > b) + tie, b.shape),
-    )
+    da = cotangent * (a < b) + (cotangent / 2) * (a == b)
+    return unbroadcast(da, a.shape), unbroadcast(cotangent - da, b.shape)
 
 
 # y = a where the condition holds, else b

@@ -7,6 +7,7 @@ itself.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,30 +18,40 @@ from reference_impl.rules.rule import Array, Cotangents, Inputs, Rule
 
 def _matmul_vjp(cotangent: Array, output: Any, inputs: Inputs) -> Cotangents:
     a, b = inputs
-    if a.ndim == b.ndim == 2:
-        return cotangent @ b.conj().T, a.conj().T @ cotangent
-    # A vector on the left is a row, on the right a column; the output lacks the axis that this adds.
-    rows = a[None, :] if a.ndim == 1 else a
-    columns = b[:, None] if b.ndim == 1 else b
-    if a.ndim == 1:
-        cotangent = np.expand_dims(cotangent, -1 if b.ndim == 1 else -2)
     if b.ndim == 1:
-        cotangent = np.expand_dims(cotangent, -1)
-    da = _product(cotangent, columns.conj().swapaxes(-1, -2), rows.shape)
-    db = _product_of_left(rows, cotangent, columns.shape)
-    return da.reshape(a.shape), db.reshape(b.shape)
+        return _matrix_times_vector_vjp(cotangent, a, b)
+    if a.ndim == 1:
+        return _vector_times_matrix_vjp(cotangent, a, b)
+    if b.ndim == 2:
+        return _rows_times_matrix_vjp(cotangent, a, b)
+    da = np.matmul(cotangent, b.conj().swapaxes(-1, -2))
+    db = np.matmul(a.conj().swapaxes(-1, -2), cotangent)
+    return unbroadcast(da, a.shape), unbroadcast(db, b.shape)
 
 
-def _product(left: Array, right: Array, shape: tuple[int, ...]) -> Array:
-    return unbroadcast(np.matmul(left, right), shape)
+# y = A b, or a . b:  dL/dA = dL/dy b^T,  dL/db = A^T dL/dy
 
 
-def _product_of_left(rows: Array, cotangent: Array, shape: tuple[int, ...]) -> Array:
-    """A^H G. Where one matrix B served a whole batch, the batch is just more rows: one product, no sum."""
-    if len(shape) == 2:
-        rows = rows.reshape(-1, rows.shape[-1]) if rows.ndim > 2 else rows
-        cotangent = cotangent.reshape(-1, cotangent.shape[-1]) if cotangent.ndim > 2 else cotangent
-    return unbroadcast(np.matmul(rows.conj().swapaxes(-1, -2), cotangent), shape)
+def _matrix_times_vector_vjp(cotangent: Array, a: Array, b: Array) -> Cotangents:
+    rows = a.reshape(cotangent.size, b.size)
+    return cotangent[..., None] * b.conj(), rows.conj().T @ cotangent.reshape(-1)
+
+
+# y = a B:  dL/da = B dL/dy,  dL/dB = a^T dL/dy
+
+
+def _vector_times_matrix_vjp(cotangent: Array, a: Array, b: Array) -> Cotangents:
+    da = np.matmul(b.conj(), cotangent[..., None])[..., 0]
+    return unbroadcast(da, a.shape), a.conj()[:, None] * cotangent[..., None, :]
+
+
+# Where one matrix B served a whole batch, the batch is just more rows: one product, and no sum after it.
+
+
+def _rows_times_matrix_vjp(cotangent: Array, a: Array, b: Array) -> Cotangents:
+    count = math.prod(a.shape[:-1])
+    rows, drows = a.reshape(count, b.shape[0]), cotangent.reshape(count, b.shape[1])
+    return (drows @ b.conj().T).reshape(a.shape), rows.conj().T @ drows
 
 
 LINEAR = (Rule("matmul", np.matmul, _matmul_vjp, (2, 2), analytic=True),)
