@@ -27,14 +27,14 @@ Gradients = dict[str, Array]
 
 @dataclass
 class ForwardPass:
-    """The output, and the values that the backward pass will read.
+    """The output, and of all values those that the backward pass will read.
 
     The caller's arrays are among these, not copies: they are not to be changed before ``backward``.
+    ``kept`` is None once the backward pass has used it up.
     """
 
     output: Array
-    graph: Graph
-    wrt: tuple[str, ...]
+    wrt: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]  # shape and dtype of each gradient to come
     plan: Plan
     kept: list[Any] | None
 
@@ -88,15 +88,17 @@ def forward(
         if name not in graph.shapes:
             raise ValuesError(f"The graph has no value called {name!r}.{did_you_mean(name, graph.shapes)}")
     steps = plan(graph, target, names, rules)
-    leaves = [*leaf_values(graph, values).values()]
-    kept: list[Any] = [*leaves, *[None] * len(graph.nodes)]
+    leaves = leaf_values(graph, values)
+    kept: list[Any] = [*leaves.values(), *[None] * len(graph.nodes)]
     _run_forward(steps, kept)
     result = np.asarray(kept[steps.output])
-    if any(_owner(result) is _owner(leaf) for leaf in leaves):
-        result = result.copy()  # so that the caller may write into it
+    if any(_owner(result) is _owner(leaf) for leaf in leaves.values()):
+        result = result.copy()  # the caller may want to write into it
     if not steps.keeps_output:
         kept[steps.output] = Like(result.shape, result.dtype)
-    return ForwardPass(result, graph, names, steps, kept)
+    alike = {name: leaves.get(name, kept[i]) for name, i in zip(names, steps.wrt, strict=True)}
+    dtypes = {name: result.dtype if array is None else array.dtype for name, array in alike.items()}
+    return ForwardPass(result, {name: (graph.shapes[name], dtypes[name]) for name in names}, steps, kept)
 
 
 def backward(
@@ -120,14 +122,12 @@ def backward(
     kept = list(forward_pass.kept) if retain else forward_pass.kept
     if not retain:
         forward_pass.kept = None
-    graph, steps = forward_pass.graph, forward_pass.plan
-    dtypes = [_dtype(kept[i], forward_pass.output) for i in steps.wrt]
+    cotangents = _run_backward(forward_pass.plan, kept, seed)
     taken = {id(_owner(seed))}
-    cotangents = _run_backward(steps, kept, seed)
-    gradients: Gradients = {}
-    for name, i, dtype in zip(forward_pass.wrt, steps.wrt, dtypes, strict=True):
-        gradients[name] = _gradient(cotangents[i], graph.shapes[name], dtype, taken)
-    return gradients
+    return {
+        name: _gradient(cotangents[i], *alike, taken)
+        for i, (name, alike) in zip(forward_pass.plan.wrt, forward_pass.wrt.items(), strict=True)
+    }
 
 
 def value_and_gradients(
@@ -180,13 +180,15 @@ def _leaf_value(name: str, shape: tuple[int, ...], values: Values) -> Array:
 
 
 def _run_forward(steps: Plan, values: list[Any]) -> None:
-    """Fill in the nodes' values, replacing what no vjp will read by its shape and dtype."""
+    """Fill in the values of the nodes, and let go of what will not be read again."""
     output = -1
     try:
-        for compute, inputs, output, drop in steps.forward:
+        for compute, inputs, output, shrink, drop in steps.forward:
             values[output] = compute(*[values[i] for i in inputs])
-            for i in drop:
+            for i in shrink:
                 values[i] = Like(values[i].shape, values[i].dtype)
+            for i in drop:
+                values[i] = None
     except Exception as error:
         error.add_note(f"In {steps.labels[output]}, going forward.")
         raise
@@ -194,21 +196,25 @@ def _run_forward(steps: Plan, values: list[Any]) -> None:
 
 def _run_backward(steps: Plan, values: list[Any], seed: Array) -> list[Any]:
     """Return the cotangent of each value asked for, by position; None where no path leads to it."""
-    cotangents: list[Any] = [None] * steps.size
+    cotangents: list[Any] = [None] * len(values)
     cotangents[steps.output] = seed
     asked = set(steps.wrt)
+    shares: Any
     output = -1
     try:
-        for vjp, inputs, output, targets, drop in steps.backward:
+        for vjp, inputs, output, targets, shrink, drop in steps.backward:
             shares = vjp(cotangents[output], values[output], [values[i] for i in inputs])
+            if output not in asked:
+                cotangents[output] = None
             for i, share in zip(targets, shares, strict=True):
                 if i is not None:
                     held = cotangents[i]
                     cotangents[i] = share if held is None else held + share
-            if output not in asked:
-                cotangents[output] = None
-            for i in drop:
+            shares = share = held = None  # or they would outlive their use by one step
+            for i in shrink:
                 values[i] = Like(values[i].shape, values[i].dtype)
+            for i in drop:
+                values[i] = None
     except Exception as error:
         error.add_note(f"In {steps.labels[output]}, going backward.")
         raise
@@ -222,11 +228,6 @@ def _cotangent(output: Array, cotangent: npt.ArrayLike | None) -> Array:
     if seed.shape != output.shape:
         raise ValuesError(f"Expected a cotangent of the output's shape {output.shape} but got {seed.shape}.")
     return seed if seed.dtype.kind in "fc" else seed.astype(output.dtype)
-
-
-def _dtype(kept: Any, output: Array) -> np.dtype[Any]:
-    found: np.dtype[Any] = output.dtype if kept is None else kept.dtype
-    return found
 
 
 def _gradient(cotangent: Any, shape: tuple[int, ...], dtype: np.dtype[Any], taken: set[int]) -> Array:

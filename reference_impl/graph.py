@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import index
 from types import MappingProxyType
 from typing import Any
 
@@ -41,6 +42,10 @@ class Node:
 
     def __hash__(self) -> int:
         return hash(self._key())
+
+    def __str__(self) -> str:
+        attributes = [f"{name}={value!r}" for name, value in self.attributes.items()]
+        return f"{self.name} = {self.operation}({', '.join([*self.inputs, *attributes])})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Node, (self.name, self.operation, self.inputs, dict(self.attributes))
@@ -75,7 +80,9 @@ class Graph:
             where they already were in one.
         output: the name of the node (or leaf) that the computation ends in, of any shape.
         allow_unused: whether there may be nodes whose value does not reach the output.
-        shapes: the shape of every value by name, leaves first, then nodes.
+        leaves: name and shape of each leaf: the inputs, then the parameters.
+        shapes: name and shape of every value: the leaves, then the nodes.
+        memo: what passes over the graph work out once and use again; no part of what the graph is.
 
     Raises:
         GraphError: where it is not such a graph; a subclass for each reason, the sentence naming the node.
@@ -86,8 +93,9 @@ class Graph:
     nodes: Sequence[Node]
     output: str
     allow_unused: bool = False
+    leaves: Mapping[str, Shape] = field(init=False, repr=False)
     shapes: Mapping[str, Shape] = field(init=False, repr=False)
-    memo: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)  # what passes work out once
+    memo: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         leaves: dict[str, Shape] = {}
@@ -97,6 +105,7 @@ class Graph:
                 raise DuplicateName(f"{name!r} is both an input and a parameter. Rename one of them.")
             leaves |= declared
             object.__setattr__(self, kind, MappingProxyType(declared))
+        object.__setattr__(self, "leaves", MappingProxyType(leaves))
         nodes = in_order(leaves, self.nodes)
         object.__setattr__(self, "nodes", nodes)
         object.__setattr__(self, "shapes", MappingProxyType(_shapes(leaves, nodes)))
@@ -104,11 +113,6 @@ class Graph:
             raise MissingName(f"Unknown output {self.output!r}.{did_you_mean(self.output, self.shapes)}")
         if not self.allow_unused:
             _check_used(nodes, self.output)
-
-    @property
-    def leaves(self) -> Mapping[str, Shape]:
-        """Name and shape of each leaf: the inputs, then the parameters."""
-        return MappingProxyType({**self.inputs, **self.parameters})
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Graph):
@@ -126,9 +130,12 @@ class Graph:
 
 
 def _shape(name: str, shape: Iterable[int]) -> Shape:
-    sizes = tuple(int(n) for n in shape)
+    try:
+        sizes = tuple(index(n) for n in shape)
+    except TypeError:
+        sizes = (-1,)
     if any(n < 0 for n in sizes):
-        raise GraphError(f"Expected sizes of at least 0 but got {name!r} of shape {sizes}.")
+        raise GraphError(f"Expected a tuple of sizes, each at least 0, for leaf {name!r} but got {shape!r}.")
     return sizes
 
 
@@ -195,9 +202,7 @@ def _shapes(leaves: Mapping[str, Shape], nodes: Iterable[Node]) -> dict[str, Sha
                 node.operation, [shapes[name] for name in node.inputs], node.attributes
             )
         except GraphError as error:
-            raise type(error)(
-                f"Node {node.name!r} = {node.operation}({', '.join(node.inputs)}): {error}"
-            ) from error
+            raise type(error)(f"Node {node.name!r}: {error}") from error
     return shapes
 
 

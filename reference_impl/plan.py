@@ -1,55 +1,61 @@
 """What a pass over a graph has to do, worked out once: the steps, and when each value is last needed.
 
 A step refers to values by position in one list (leaves first, then nodes), with the rule looked up and the
-attributes bound, so that the passes are loops with nothing left to decide.
+attributes bound, so that the passes are loops with nothing left to decide. A value that is no longer read
+is let go of at once: its entry in the list becomes ``Like`` where a vjp will still want to know its shape,
+and None where it will not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+from reference_impl.errors import ValuesError, did_you_mean
 from reference_impl.graph import Graph, Node
 from reference_impl.rules import RULES, Rule
 
 Positions = tuple[int, ...]
+Rules = Mapping[str, Rule]
 
 _MOST_PLANS = 64  # remembered for each graph
 
 
 class Forward(NamedTuple):
-    """Compute ``output`` from ``inputs``; ``drop`` are the values that nothing will read any more."""
+    """Compute ``output`` from ``inputs``; then ``shrink`` to Like, and ``drop``, what is not read again."""
 
     compute: Callable[..., Any]
     inputs: Positions
     output: int
+    shrink: Positions
     drop: Positions
 
 
 class Backward(NamedTuple):
-    """Turn the cotangent of ``output`` into those of ``inputs``.
+    """Turn the cotangent of ``output`` into those of ``inputs``; then shrink and drop as going forward.
 
-    ``targets`` are the inputs' positions with None for those whose cotangent nobody asked for; ``drop`` are
-    the values that no later vjp reads.
+    ``targets`` are the inputs' positions, with None for those whose cotangent leads to nothing asked for.
     """
 
     vjp: Callable[..., Sequence[Any]]
     inputs: Positions
     output: int
     targets: tuple[int | None, ...]
+    shrink: Positions
     drop: Positions
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps from the leaves to ``output``, and back to ``wrt``; ``size`` counts the values.
+    """The steps from the leaves to ``output``, and back to ``wrt``.
 
-    ``dropped_output`` says whether no vjp reads the output itself. ``labels`` name each value's node.
+    ``keeps_output`` says whether some vjp reads the output itself. ``labels`` name each value's node, for
+    errors; there are as many values as labels.
     """
 
-    size: int
     forward: tuple[Forward, ...]
     backward: tuple[Backward, ...]
     output: int
@@ -58,34 +64,43 @@ class Plan:
     labels: tuple[str, ...]
 
 
-def plan(graph: Graph, output: str, wrt: tuple[str, ...], rules: Mapping[str, Rule]) -> Plan:
-    """Return the plan for computing ``output`` and, unless ``wrt`` is empty, going back to its values."""
-    if rules is not RULES:
-        return _plan(graph, output, wrt, rules)
-    known = graph.memo.get((output, wrt))
-    if known is None:
+def plan(graph: Graph, output: str, wrt: tuple[str, ...], rules: Rules) -> Plan:
+    """Return the plan for computing ``output`` and, unless ``wrt`` is empty, going back to its values.
+
+    Raises:
+        ValuesError: where there is no rule for one of the graph's operations.
+    """
+    key = output, wrt, None if rules is RULES else _rules_used(graph, rules)
+    if key not in graph.memo:
         if len(graph.memo) >= _MOST_PLANS:
             graph.memo.clear()
-        known = graph.memo[output, wrt] = _plan(graph, output, wrt, rules)
+        graph.memo[key] = _plan(graph, output, wrt, rules)
+    known: Plan = graph.memo[key]
     return known
 
 
-def _plan(graph: Graph, output: str, wrt: tuple[str, ...], rules: Mapping[str, Rule]) -> Plan:
+def _rules_used(graph: Graph, rules: Rules) -> tuple[Rule, ...]:
+    operations = dict.fromkeys(node.operation for node in graph.nodes)
+    for operation in operations:
+        if operation not in rules:
+            raise ValuesError(f"The rules given have none for {operation!r}.{did_you_mean(operation, rules)}")
+    return tuple(rules[operation] for operation in operations)
+
+
+def _plan(graph: Graph, output: str, wrt: tuple[str, ...], rules: Rules) -> Plan:
     position = {name: i for i, name in enumerate(graph.shapes)}
     nodes = _ancestors(graph.nodes, output)
     reached = _reached(nodes, wrt)
-    backward_nodes = [node for node in reversed(nodes) if not reached.isdisjoint(node.inputs)]
-    if output not in reached:
-        backward_nodes = []
-    kept = {name for node in backward_nodes for name in _read_by_vjp(node, rules)}
+    going_back = [n for n in reversed(nodes) if not reached.isdisjoint(n.inputs)] if output in reached else []
+    mentioned = {name for node in going_back for name in _mentioned(node)}
+    kept = {name for node in going_back for name in _read(node, rules)}
     return Plan(
-        len(position),
-        tuple(_forward_steps(nodes, kept | {output}, position, rules)),
-        tuple(_backward_steps(backward_nodes, reached, position, rules)),
+        tuple(_forward_steps(nodes, kept | {output}, mentioned, position, rules)),
+        tuple(_backward_steps(going_back, reached, position, rules)),
         position[output],
         tuple(position[name] for name in wrt),
         output in kept,
-        tuple(graph.leaves) + tuple(f"node {node.name!r} ({node.operation})" for node in graph.nodes),
+        (*graph.leaves, *(f"node {node.name!r} ({node.operation})" for node in graph.nodes)),
     )
 
 
@@ -99,7 +114,7 @@ def _ancestors(nodes: Sequence[Node], output: str) -> list[Node]:
     return found[::-1]
 
 
-def _reached(nodes: Sequence[Node], wrt: tuple[str, ...]) -> set[str]:
+def _reached(nodes: Sequence[Node], wrt: Iterable[str]) -> set[str]:
     """Return the names of the values that depend on those asked for, these included."""
     reached = set(wrt)
     for node in nodes:
@@ -108,54 +123,62 @@ def _reached(nodes: Sequence[Node], wrt: tuple[str, ...]) -> set[str]:
     return reached
 
 
-def _read_by_vjp(node: Node, rules: Mapping[str, Rule]) -> list[str]:
+def _mentioned(node: Node) -> tuple[str, ...]:
+    return (*node.inputs, node.name)
+
+
+def _read(node: Node, rules: Rules) -> tuple[str, ...]:
+    """Return the names of the values that the node's vjp reads."""
     rule = rules[node.operation]
-    read = (
-        list(node.inputs)
-        if rule.keeps_inputs is None
-        else [node.inputs[i] for i in rule.keeps_inputs if i < len(node.inputs)]
-    )
-    return [*read, node.name] if rule.keeps_output else read
+    read = node.inputs
+    if rule.keeps_inputs is not None:
+        read = tuple(node.inputs[i] for i in rule.keeps_inputs if i < len(node.inputs))
+    return (*read, node.name) if rule.keeps_output else read
+
+
+def _last(uses: Sequence[Iterable[str]], still_used: AbstractSet[str]) -> list[set[str]]:
+    """Return for each step those of its names that no later step uses, nor anything after the last."""
+    seen = set(still_used)
+    found = []
+    for names in reversed(uses):
+        last = set(names) - seen
+        seen |= last
+        found.append(last)
+    return found[::-1]
+
+
+def _forward_steps(
+    nodes: Sequence[Node],
+    kept: AbstractSet[str],
+    mentioned: AbstractSet[str],
+    position: Mapping[str, int],
+    rules: Rules,
+) -> Iterable[Forward]:
+    for node, gone in zip(nodes, _last([_mentioned(node) for node in nodes], kept), strict=True):
+        yield Forward(
+            _bound(rules[node.operation].forward, node),
+            tuple([position[name] for name in node.inputs]),
+            position[node.name],
+            tuple([position[name] for name in gone if name in mentioned]),
+            tuple([position[name] for name in gone if name not in mentioned]),
+        )
+
+
+def _backward_steps(
+    nodes: Sequence[Node], reached: AbstractSet[str], position: Mapping[str, int], rules: Rules
+) -> Iterable[Backward]:
+    last_read = _last([_read(node, rules) for node in nodes], frozenset())
+    last_mentioned = _last([_mentioned(node) for node in nodes], frozenset())
+    for node, unread, gone in zip(nodes, last_read, last_mentioned, strict=True):
+        yield Backward(
+            _bound(rules[node.operation].vjp, node),
+            tuple([position[name] for name in node.inputs]),
+            position[node.name],
+            tuple([position[name] if name in reached else None for name in node.inputs]),
+            tuple([position[name] for name in unread - gone]),
+            tuple([position[name] for name in gone]),
+        )
 
 
 def _bound(function: Callable[..., Any], node: Node) -> Callable[..., Any]:
     return partial(function, **node.attributes) if node.attributes else function
-
-
-def _forward_steps(
-    nodes: Sequence[Node], kept: set[str], position: Mapping[str, int], rules: Mapping[str, Rule]
-) -> list[Forward]:
-    steps = []
-    seen = set(kept)
-    for node in reversed(nodes):
-        last_read = {name for name in (*node.inputs, node.name) if name not in seen}
-        seen |= last_read
-        steps.append(
-            Forward(
-                _bound(rules[node.operation].forward, node),
-                tuple(position[name] for name in node.inputs),
-                position[node.name],
-                tuple(position[name] for name in last_read),
-            )
-        )
-    return steps[::-1]
-
-
-def _backward_steps(
-    nodes: Sequence[Node], reached: set[str], position: Mapping[str, int], rules: Mapping[str, Rule]
-) -> list[Backward]:
-    steps = []
-    seen: set[str] = set()
-    for node in reversed(nodes):
-        last_read = {name for name in _read_by_vjp(node, rules) if name not in seen}
-        seen |= last_read
-        steps.append(
-            Backward(
-                _bound(rules[node.operation].vjp, node),
-                tuple(position[name] for name in node.inputs),
-                position[node.name],
-                tuple(position[name] if name in reached else None for name in node.inputs),
-                tuple(position[name] for name in last_read),
-            )
-        )
-    return steps[::-1]

@@ -9,7 +9,8 @@ needs no row here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -38,14 +39,16 @@ def infer_shape(operation: str, shapes: Sequence[Shape], attributes: Mapping[str
     least, most = rule.arity
     if len(shapes) < least or (most is not None and len(shapes) > most):
         raise WrongArity(f"Expected {_count(least, most)} for {operation} but got {len(shapes)}.")
+    _check_names(rule, attributes)
     try:
         return _SHAPES.get(operation, partial(_by_running, rule))(*shapes, **attributes)
     except ValueError as error:
-        listed = " and ".join(map(str, shapes))
-        raise ShapeMismatch(f"{operation} cannot take {_shapes_of(shapes)} {listed}: {error}.") from error
+        raise ShapeMismatch(
+            f"{operation} cannot take {_given(shapes, attributes)}: {_clause(error)}."
+        ) from error
     except (TypeError, AttributeError, LookupError) as error:
         raise WrongAttribute(
-            f"{operation} cannot take the attributes {dict(attributes)}: {error}."
+            f"{operation} cannot take {_given(shapes, attributes)}: {_clause(error)}."
         ) from error
 
 
@@ -55,8 +58,38 @@ def _count(least: int, most: int | None) -> str:
     return f"{least if least == most else f'{least} to {most}'} input{'s' * (most != 1)}"
 
 
-def _shapes_of(shapes: Sequence[Shape]) -> str:
-    return "an input of shape" if len(shapes) == 1 else "inputs of shapes"
+def _check_names(rule: Rule, attributes: Mapping[str, Any]) -> None:
+    needed, known = _attributes(rule)
+    for name in attributes:
+        if name not in known:
+            hint = did_you_mean(name, known) or f" It has {', '.join(known) or 'none'}."
+            raise WrongAttribute(f"{rule.name} has no attribute {name!r}.{hint}")
+    for name in needed:
+        if name not in attributes:
+            raise WrongAttribute(
+                f"{rule.name} needs the attribute {name!r}. Add it to the node's attributes."
+            )
+
+
+@cache
+def _attributes(rule: Rule) -> tuple[list[str], list[str]]:
+    """Return the names of the attributes that a rule must be given, and of all that it may be given."""
+    parameters = signature(rule.vjp).parameters.values()
+    known = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return [p.name for p in known if p.default is p.empty], [p.name for p in known]
+
+
+def _given(shapes: Sequence[Shape], attributes: Mapping[str, Any]) -> str:
+    listed = "".join(f", {name}={_briefly(value)}" for name, value in attributes.items())
+    return f"{'inputs' if len(shapes) > 1 else 'an input'} of shape {' and '.join(map(str, shapes))}{listed}"
+
+
+def _clause(error: Exception) -> str:
+    return str(error).rstrip(".")
+
+
+def _briefly(value: Any) -> str:
+    return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
 
 
 def _ones(shape: Shape) -> Array:
@@ -72,8 +105,17 @@ def _elementwise(rule: Rule, *shapes: Shape, **attributes: Any) -> Shape:
     """Run the rule on one entry, with as many axes, for its attributes' sake; the shapes just broadcast."""
     if attributes:
         shapes += (_by_running(rule, *((1,) * len(shape) for shape in shapes), **attributes),)
+    return _broadcast(*shapes)
+
+
+def _broadcast(*shapes: Shape) -> Shape:
     first = shapes[0]
-    return first if all(shape == first for shape in shapes) else np.broadcast_shapes(*shapes)
+    if all(shape == first for shape in shapes):
+        return first
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError("they do not broadcast against each other") from None
 
 
 def _without_samples(rule: Rule, *shapes: Shape, **attributes: Any) -> Shape:
@@ -90,7 +132,7 @@ def _matmul(a: Shape, b: Shape) -> Shape:
     inner = b[-2] if len(b) > 1 else b[0]
     if a[-1] != inner:
         raise ValueError(f"the sizes {a[-1]} and {inner} that meet differ")
-    return np.broadcast_shapes(a[:-2], b[:-2]) + a[-2:-1] + (b[-1:] if len(b) > 1 else ())
+    return _broadcast(a[:-2], b[:-2]) + a[-2:-1] + (b[-1:] if len(b) > 1 else ())
 
 
 def _reduced(a: Shape, *, axis: Axis = None, keepdims: bool = False) -> Shape:
@@ -106,9 +148,10 @@ def _extremum(a: Shape, *, axis: Axis = None, keepdims: bool = False) -> Shape:
     return _reduced(a, axis=axis, keepdims=keepdims)
 
 
+_BATCHED = ("conv1d", "conv2d", "max_pool2d", "avg_pool2d")
 _SHAPES: Mapping[str, Callable[..., Shape]] = {
     **{rule.name: partial(_elementwise, rule) for rule in (*ELEMENTWISE, *ACTIVATIONS)},
-    **{name: partial(_without_samples, RULES[name]) for name in ("conv1d", "conv2d") if name in RULES},
+    **{name: partial(_without_samples, RULES[name]) for name in _BATCHED},
     "matmul": _matmul,
     **dict.fromkeys(("sum", "mean", "prod", "norm", "logsumexp"), _reduced),
     **dict.fromkeys(("max", "min"), _extremum),
