@@ -32,6 +32,16 @@ def load(spec: str) -> tuple[Target, ...] | Engine:
     return _named(loaded, name) if name else _all(loaded)
 
 
+def targets_in(file: str) -> tuple[Target, ...]:
+    """Return the targets that a file defines, in their order; none is no error.
+
+    Raises:
+        UsageError: where there is no such file.
+        TargetError: where it cannot be loaded (with the user's own traceback).
+    """
+    return _marked(load_file(file))
+
+
 def _split(spec: str) -> tuple[str, str]:
     """Split at the last colon, unless it is that of a Windows drive."""
     place, colon, name = spec.rpartition(":")
@@ -50,15 +60,21 @@ def _is_file(place: str) -> bool:
     return place.endswith(".py") or "/" in place or "\\" in place or path.is_file() or folder
 
 
-def _all(loaded: Loaded) -> tuple[Target, ...]:
+def _marked(loaded: Loaded) -> tuple[Target, ...]:
+    """Return the targets of a loaded file or module: each once, and not those imported from elsewhere."""
     seen: set[int] = set()
     found = []
     for name, value in vars(loaded.module).items():
         if _is_marked(value) and id(value) not in seen and not _is_imported(value, loaded.module):
             seen.add(id(value))
             found.append(_target(loaded, name, value))
+    return tuple(found)
+
+
+def _all(loaded: Loaded) -> tuple[Target, ...]:
+    found = _marked(loaded)
     if found:
-        return tuple(found)
+        return found
     engines = [name for name, value in vars(loaded.module).items() if _is_engine(value)]
     if engines:
         raise TargetError(

@@ -12,7 +12,7 @@ import pytest
 import gradcheck
 from gradcheck.errors import TargetError, UsageError
 from gradcheck.report.records import Report, Verdict
-from gradcheck.targets import Arguments, Target, load, run_target
+from gradcheck.targets import Arguments, Target, load, run_target, targets_in
 from gradcheck.targets.place import is_from
 
 
@@ -76,6 +76,13 @@ def test_every_target_of_a_file_is_found_in_order(write):
     first, second = load("two.py")
     assert (first.name, first.spec, first.file, first.line) == ("first", "two.py:first", "two.py", 4)
     assert dict(second.options) == {"order": 2, "rtol": 1e-5}
+
+
+def test_a_file_without_targets_is_empty_where_none_is_no_error(write):
+    write("two.py", TWO)
+    write("none.py", "x = 1\n")
+    assert [target.name for target in targets_in("two.py")] == ["first", "second"]
+    assert targets_in("none.py") == ()
 
 
 def test_one_target_is_named_after_a_colon(write):
