@@ -17,8 +17,8 @@ def sigmoid(a: Array) -> Array:
     """Return 1 / (1 + e^-a), real or complex, of a's shape and dtype."""
     if a.dtype.kind == "c":
         return _complex_sigmoid(a)
-    decaying = np.exp(-np.abs(a))
-    result: Array = np.maximum(decaying, a >= 0) / (1 + decaying)  # above: 1, or e^a where a < 0
+    decaying = np.exp(np.copysign(a, -1.0))  # e^-|a|
+    result: Array = np.maximum(decaying, a >= 0.0) / (1.0 + decaying)  # above: 1, or e^a where a < 0
     return result
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 
 Array = np.ndarray[Any, Any]
 Draw = Callable[[np.random.Generator], Array]
@@ -89,24 +90,12 @@ PAIRS = [
 ]
 _MASK = np.random.default_rng(5).random
 
+# fmt: off
 UNARY = [
-    "negative",
-    "square",
-    "exp",
-    "expm1",
-    "sin",
-    "cos",
-    "tanh",
-    "sigmoid",
-    "softplus",
-    "relu",
-    "silu",
-    "gelu",
-    "abs",
-    "leaky_relu",
-    "elu",
-    "clip",
+    "negative", "square", "exp", "expm1", "sin", "cos", "tanh", "sigmoid", "softplus", "relu", "silu", "gelu",
+    "abs", "leaky_relu", "elu", "clip",
 ]
+# fmt: on
 
 ELEMENTWISE = [
     *(row(name, shape) for name in UNARY for shape in SHAPES),
@@ -311,3 +300,25 @@ LOSSES = [
 ]
 
 ROWS = [*ELEMENTWISE, *LINEAR, *SHAPING, *REDUCTIONS, *NORMALISATION, *POOLING, *LOSSES]
+
+
+def at_each(rows: Sequence[Row]) -> Callable[[Callable[[Row], None]], Callable[[str], None]]:
+    """Turn a check of one row into a test for each operation, over all its rows.
+
+    One test for each row would spend most of its time in pytest. A failure is noted with its row.
+    """
+
+    def decorate(check: Callable[[Row], None]) -> Callable[[str], None]:
+        @pytest.mark.parametrize("operation", dict.fromkeys(r.operation for r in rows))
+        def test(operation: str) -> None:
+            for r in rows:
+                if r.operation == operation:
+                    try:
+                        check(r)
+                    except Exception as error:
+                        error.add_note(f"at {r}")
+                        raise
+
+        return test
+
+    return decorate

@@ -105,30 +105,12 @@ def _avg_pool2d(a: Tensor, size: Any, stride: Any = None, padding: Any = 0) -> T
     return F.avg_pool2d(a, size, stride, padding)
 
 
+# fmt: off
 _BY_NAME = [
-    "add",
-    "subtract",
-    "multiply",
-    "divide",
-    "maximum",
-    "minimum",
-    "negative",
-    "square",
-    "sqrt",
-    "reciprocal",
-    "exp",
-    "expm1",
-    "log",
-    "log1p",
-    "sin",
-    "cos",
-    "tanh",
-    "sigmoid",
-    "relu",
-    "abs",
-    "matmul",
-    "reshape",
+    "add", "subtract", "multiply", "divide", "maximum", "minimum", "negative", "square", "sqrt", "reciprocal",
+    "exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "sigmoid", "relu", "abs", "matmul", "reshape",
 ]
+# fmt: on
 
 TWINS: Mapping[str, Callable[..., Tensor]] = {
     **{name: getattr(torch, name) for name in _BY_NAME},

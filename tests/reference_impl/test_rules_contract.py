@@ -6,14 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rule_samples import ROWS, Array, Row
+from rule_samples import ROWS, Array, Row, at_each
 
 from reference_impl.rules import RULES, Like, Rule
 
 REAL = (np.float32, np.float64, np.longdouble)
-POINTS = [(row, dtype) for row in ROWS for dtype in REAL] + [
-    (row, np.complex128) for row in ROWS if RULES[row.operation].analytic
-]
 
 
 def frozen(a: Array) -> Array:
@@ -28,8 +25,13 @@ def saved(rule: Rule, output: Any, inputs: list[Any]) -> tuple[Any, list[Any]]:
     return (output if rule.keeps_output else Like(output.shape, output.dtype)), stand_ins
 
 
-@pytest.mark.parametrize(("row", "dtype"), POINTS, ids=lambda x: getattr(x, "__name__", str(x)))
-def test_shapes_and_dtypes_are_kept_and_nothing_unread_is_needed(row: Row, dtype: Any) -> None:
+@at_each(ROWS)
+def test_shapes_and_dtypes_are_kept_and_nothing_unread_is_needed(row: Row) -> None:
+    for dtype in (*REAL, np.complex128) if RULES[row.operation].analytic else REAL:
+        assert_lean(row, dtype)
+
+
+def assert_lean(row: Row, dtype: Any) -> None:
     rule = RULES[row.operation]
     inputs = [frozen(a) for a in row.inputs(dtype)]
     output = rule.forward(*inputs, **row.attributes)
@@ -43,7 +45,7 @@ def test_shapes_and_dtypes_are_kept_and_nothing_unread_is_needed(row: Row, dtype
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=str)
+@at_each(ROWS)
 def test_memory_layout_changes_nothing(row: Row) -> None:
     rule = RULES[row.operation]
     inputs = row.inputs(np.float64)
@@ -61,20 +63,20 @@ def test_memory_layout_changes_nothing(row: Row) -> None:
 SCALAR_ROWS = [row for row in ROWS if any(a.ndim == 0 for a in row.inputs(np.float64))]
 
 
-@pytest.mark.parametrize("row", SCALAR_ROWS, ids=str)
-@pytest.mark.parametrize("dtype", REAL)
-def test_numpy_scalars_serve_as_arrays_without_axes(row: Row, dtype: Any) -> None:
+@at_each(SCALAR_ROWS)
+def test_numpy_scalars_serve_as_arrays_without_axes(row: Row) -> None:
     rule = RULES[row.operation]
-    arrays = row.inputs(dtype)
-    scalars = [a[()] for a in arrays]
-    output = rule.forward(*scalars, **row.attributes)
-    np.testing.assert_array_equal(output, rule.forward(*arrays, **row.attributes))
-    cotangent = np.ones(output.shape, dtype)[()]
-    for g, a in zip(rule.vjp(cotangent, output[()], scalars, **row.attributes), arrays, strict=True):
-        assert (g.shape, g.dtype) == (a.shape, dtype)
+    for dtype in REAL:
+        arrays = row.inputs(dtype)
+        scalars = [a[()] for a in arrays]
+        output = rule.forward(*scalars, **row.attributes)
+        np.testing.assert_array_equal(output, rule.forward(*arrays, **row.attributes))
+        cotangent = np.ones(output.shape, dtype)[()]
+        for g, a in zip(rule.vjp(cotangent, output[()], scalars, **row.attributes), arrays, strict=True):
+            assert (g.shape, g.dtype) == (a.shape, dtype)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=str)
+@at_each(ROWS)
 def test_rows_fit_the_stated_arity(row: Row) -> None:
     least, most = RULES[row.operation].arity
     assert least <= len(row.draws) <= (most or len(row.draws))

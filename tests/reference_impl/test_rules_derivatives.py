@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
-from rule_samples import ROWS, Array, Row
+from rule_samples import ROWS, Array, Row, at_each
 
 from reference_impl.rules import RULES
 
@@ -59,17 +58,17 @@ def assert_is_transpose(row: Row, dtype: Any, rtol: float) -> None:
     assert abs(claimed - directional(row, inputs, tangents, cotangent)) <= rtol * max(size, 1)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=str)
+@at_each(ROWS)
 def test_vjp_is_the_transpose_of_the_derivative(row: Row) -> None:
     assert_is_transpose(row, np.longdouble, RTOL)
 
 
-@pytest.mark.parametrize("row", [r for r in ROWS if RULES[r.operation].analytic], ids=str)
+@at_each([r for r in ROWS if RULES[r.operation].analytic])
 def test_analytic_vjp_conjugates_the_complex_derivative(row: Row) -> None:
     assert_is_transpose(row, np.clongdouble, RTOL)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=str)
+@at_each(ROWS)
 def test_vjp_is_linear_in_the_cotangent(row: Row) -> None:
     rule = RULES[row.operation]
     inputs = row.inputs(np.float64)

@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
-from rule_samples import Array, Row, at, row
+from rule_samples import Array, Row, at, at_each, row
 from rule_twins import torch_value_and_vjp
 
 from reference_impl.rules import RULES
@@ -58,7 +57,7 @@ def vjp(r: Row, cotangent: Array) -> tuple[Array, ...]:
     )
 
 
-@pytest.mark.parametrize("r", KINKS + EDGES, ids=str)
+@at_each(KINKS + EDGES)
 def test_the_subgradient_is_that_of_torch(r: Row) -> None:
     inputs = r.inputs(np.float64)
     shape = np.shape(RULES[r.operation].forward(*inputs, **r.attributes))
@@ -68,7 +67,7 @@ def test_the_subgradient_is_that_of_torch(r: Row) -> None:
         np.testing.assert_allclose(mine, other, rtol=1e-14, atol=0)
 
 
-@pytest.mark.parametrize("r", KINKS, ids=str)
+@at_each(KINKS)
 def test_the_subgradient_lies_between_the_one_sided_derivatives_and_they_differ(r: Row) -> None:
     inputs = r.inputs(np.float64)
     forward = RULES[r.operation].forward

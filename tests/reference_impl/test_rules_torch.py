@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-from rule_samples import ROWS, Row
+from rule_samples import ROWS, Row, at_each
 from rule_twins import TWINS, torch_value_and_vjp
 
 from reference_impl.rules import RULES
@@ -29,16 +28,16 @@ def test_every_rule_has_a_twin_and_a_row() -> None:
     assert set(TWINS) == set(RULES) == {row.operation for row in ROWS}
 
 
-@pytest.mark.parametrize("row", ROWS, ids=str)
+@at_each(ROWS)
 def test_double_precision_agrees_with_torch(row: Row) -> None:
     assert_agrees(row, np.float64)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=str)
+@at_each(ROWS)
 def test_single_precision_agrees_with_torch(row: Row) -> None:
     assert_agrees(row, np.float32)
 
 
-@pytest.mark.parametrize("row", [r for r in ROWS if RULES[r.operation].analytic], ids=str)
+@at_each([r for r in ROWS if RULES[r.operation].analytic])
 def test_complex_agrees_with_torch(row: Row) -> None:
     assert_agrees(row, np.complex128)
