@@ -186,7 +186,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of verifying one subject, parameter by parameter."""
+    """The outcome of verifying one subject, parameter by parameter.
+
+    ``location`` is "file.py:line" of the target that made it, None where it was not made by one.
+    """
 
     name: str
     verdict: Verdict
@@ -200,6 +203,7 @@ class Report:
     reproduce: str | None = None
     trace: tuple[Call, ...] = ()
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    location: str | None = None
 
     @property
     def ok(self) -> bool:

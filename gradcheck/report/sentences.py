@@ -141,10 +141,18 @@ def _number_lines(result: ParameterResult) -> list[str]:
 def _compared(group: Sequence[Comparison], result: ParameterResult) -> str:
     first = group[0]
     places = max(places_to_tell_apart(c.claimed, c.expected) for c in group)
-    claimed = f"claimed {number(first.claimed, places)}"
+    claimed = f"{_count(first, result)}{_where(first)}claimed {number(first.claimed, places)}"
     witnesses = ", ".join(_witness(c, places, result) for c in group)
     tolerances = sorted({size(c.tolerance) for c in group})
-    return f"{_where(first)}{claimed}, {witnesses}, tolerance {' and '.join(tolerances)}"
+    return f"{claimed}, {witnesses}, tolerance {' and '.join(tolerances)}"
+
+
+def _count(comparison: Comparison, result: ParameterResult) -> str:
+    """Return how many entries are wrong, where the title says something else."""
+    told = result.wrong is not None or not result.message or comparison.verdict is not Verdict.FAIL
+    if told or comparison.index is None or comparison.compared < 2:
+        return ""
+    return f"{comparison.mismatched:,} of {counted(comparison.compared, 'entry')} wrong, "
 
 
 def _where(comparison: Comparison) -> str:

@@ -33,7 +33,11 @@ def run_target(target: Target, **overrides: Any) -> Report:
         given = _call(target)
         keywords = {"name": target.spec, **target.options, **given.kwargs, **checked}
         report = _verify(target, given.args, keywords)
-    return dataclasses.replace(report, reproduce=command(target, {**checked, "seed": report.seed}))
+    return dataclasses.replace(
+        report,
+        reproduce=command(target, {**checked, "seed": report.seed}),
+        location=f"{target.file}:{target.line}" if target.file and target.line else None,
+    )
 
 
 def command(target: Target, overrides: Mapping[str, Any]) -> str:

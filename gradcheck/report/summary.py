@@ -1,0 +1,140 @@
+"""The end of a run: a table of the targets or of the families of generated cases, and one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import TYPE_CHECKING
+
+from gradcheck.report.records import Report, Verdict
+from gradcheck.report.run import Group, Run
+from gradcheck.report.sentences import WORDS
+from gradcheck.report.words import counted, cut, digits, duration, plain, size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_STYLES = {"pass": "green", "FAIL": "bold red", "inconclusive": "yellow"}
+_LEAST_NAME = 24
+_FAMILY_TITLES = (
+    *("family", "cases", "pass", "FAIL", "inconclusive", "skipped"),
+    *("parameters", "digits", "resolution", "time"),
+)
+
+
+def worst_digits(report: Report) -> float | None:
+    """Return the least number of agreeing digits over the parameters, waived ones left out."""
+    known = [r.digits for r in report.parameters.values() if r.digits is not None and r.waived is None]
+    return min(known, default=None)
+
+
+def resolution(reports: Iterable[Report]) -> float | None:
+    """Return the median uncertainty of all comparisons, relative to the gradients compared."""
+    found = [
+        comparison.uncertainty / max(abs(comparison.claimed), abs(comparison.expected))
+        for report in reports
+        for result in report.parameters.values()
+        for comparison in result.comparisons.values()
+        if comparison.uncertainty > 0 and max(abs(comparison.claimed), abs(comparison.expected)) > 0
+    ]
+    return median(found) if found else None
+
+
+def conclusion(run: Run) -> str:
+    """Return the sentence that says how the run ended."""
+    reports, failures = run.reports, len(run.failures)
+    kinds = {group.generated for group in run.groups if group.reports}
+    what = "subject" if len(kinds) == 2 else "case" if True in kinds else "target"
+    counts = {verdict: sum(report.verdict is verdict for report in reports) for verdict in Verdict}
+    of = counted(len(reports), what)
+    parts = []
+    if counts[Verdict.FAIL]:
+        parts.append(f"{counts[Verdict.FAIL]} of {of} with a wrong gradient")
+    if counts[Verdict.INCONCLUSIVE]:
+        parts.append(f"{counts[Verdict.INCONCLUSIVE]} of {of} not resolved")
+    if failures:
+        parts.append(f"{counted(failures, 'target')} not verified")
+    verdict = run.verdict if run.verdict is not Verdict.PASS or not failures else Verdict.INCONCLUSIVE
+    ends = [] if run.complete else ["stopped before the end"]
+    if not parts and not reports:
+        return ", ".join(["nothing was verified", *ends])
+    said = ", ".join(parts) or f"{of}, every gradient right"
+    return ", ".join([f"{WORDS[verdict]}: {said}", *ends])
+
+
+def show_summary(run: Run, console: Console) -> None:
+    """Print the tables and the conclusion of a run."""
+    families = [group for group in run.groups if group.generated]
+    if families:
+        console.print(_families(families))
+    reports = [report for group in run.groups if not group.generated for report in group.reports]
+    if len(reports) > 1:
+        console.print(_targets(reports, console.width))
+    style = _STYLES["pass" if run.verdict is Verdict.PASS and not run.failures else WORDS[run.verdict]]
+    console.print(f"{conclusion(run)} ({_pace(run)})", style=style, soft_wrap=True)
+
+
+def _pace(run: Run) -> str:
+    count = len(run.reports)
+    cases = sum(len(group.reports) for group in run.groups if group.generated)
+    pace = [f"{cases / run.seconds:.1f} cases per second"] if cases and run.seconds > 0 else []
+    return ", ".join([duration(run.seconds), *pace, f"seed {run.seed}"]) if count else duration(run.seconds)
+
+
+def _families(groups: Sequence[Group]) -> Table:
+    counts = [_verdicts(group) for group in groups]
+    rows = [
+        [
+            plain(group.name),
+            f"{len(group.reports):,}",
+            *(f"{found[verdict]:,}" for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE)),
+            f"{group.skipped:,}",
+            f"{sum(len(report.parameters) for report in group.reports):,}",
+            _median_digits(group.reports),
+            size(resolution(group.reports)),
+            duration(sum(report.cost.seconds for report in group.reports)),
+        ]
+        for group, found in zip(groups, counts, strict=True)
+    ]
+    return _table(_FAMILY_TITLES, rows)
+
+
+def _verdicts(group: Group) -> dict[Verdict, int]:
+    return {verdict: sum(report.verdict is verdict for report in group.reports) for verdict in Verdict}
+
+
+def _median_digits(reports: Iterable[Report]) -> str:
+    found = [r.digits for report in reports for r in report.parameters.values() if r.digits is not None]
+    return digits(median(found)) if found else "-"
+
+
+def _targets(reports: Sequence[Report], width: int) -> Table:
+    rows = [
+        [
+            plain(report.name),
+            WORDS[report.verdict],
+            f"{len(report.parameters):,}",
+            digits(worst_digits(report)),
+            f"{report.cost.forward_evaluations:,}",
+            duration(report.cost.seconds),
+        ]
+        for report in reports
+    ]
+    titles = ["target", "verdict", "parameters", "digits", "forward evaluations", "time"]
+    others = sum(max(len(row[i]) for row in [titles, *rows]) + 2 for i in range(1, len(titles)))
+    name = max(_LEAST_NAME, width - others)
+    return _table(titles, [[cut(row[0], name), *row[1:]] for row in rows])
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    for title in titles:
+        words = title in ("family", "target", "verdict")
+        table.add_column(title, justify="left" if words else "right", no_wrap=words)
+    for row in rows:
+        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    return table
