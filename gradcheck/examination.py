@@ -86,6 +86,7 @@ class Examination:
         self.forward_evaluations = 0
         self.backward_evaluations = 0
         self._seconds: list[float] = []
+        self.seconds_per_pull = 0.0
         self.outputs = self._evaluate({})
         self.base: Vector = flatten(self.outputs)
         self.defined = finite_mask(self.base)
@@ -133,7 +134,9 @@ class Examination:
         drawn = list(cotangents) if cotangents is not None else self.cotangents()
         self.backward_evaluations += 1
         self.forward_evaluations += 1
+        start = time.perf_counter()
         found = self.subject.pull_back(drawn)
+        self.seconds_per_pull = time.perf_counter() - start
         gradients, missing, misshapen, finite = {}, set(), {}, {}
         for name, value in self.values.items():
             gradient = found.get(name)
@@ -159,7 +162,7 @@ class Examination:
         deviations = {}
         scales = {name: directions.scale(value) for name, value in self.values.items()}
         sizes = [float(np.abs(g * scales[name]).max(initial=0)) for name, g in pulled.gradients.items()]
-        whole = max(sizes, default=0.0)
+        whole = max([self.magnitude, *sizes])
         for name, gradient in pulled.gradients.items():
             other = again.gradients.get(name)
             if other is not None and gradient.size:

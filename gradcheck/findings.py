@@ -37,8 +37,11 @@ class Finding:
     digits: float | None = None
 
 
-def from_probes(name: str, probes: list[Probe], shared: int, tol: Tolerance) -> Finding:
-    """Judge a parameter by directions alone. ``shared`` parameters were moved in each probe."""
+def from_probes(name: str, probes: list[Probe], shared: int, tol: Tolerance, magnitude: float) -> Finding:
+    """Judge a parameter by directions alone.
+
+    ``shared`` parameters were moved in each probe; ``magnitude`` is the size of <u, outputs>.
+    """
     finding = Finding(name, probes, shared)
     if not probes:
         return finding
@@ -53,7 +56,9 @@ def from_probes(name: str, probes: list[Probe], shared: int, tol: Tolerance) -> 
     else:
         finding.verdict = judge.verdict(worst.discrepancy, worst.uncertainty, tau)
         if worst.discrepancy <= worst.uncertainty:
-            finding.verdict = _resolved_enough(worst, tau)
+            finding.verdict = _resolved_enough(worst, tau + tol.relative * magnitude, _share(tol))
+            if finding.verdict is Verdict.PASS and worst.uncertainty > tau + tol.relative * magnitude and shared == 1:
+                finding.notes.append(f"resolved to {worst.uncertainty / max(size, 1e-300):.1e} of the gradient only")
     if finding.verdict is Verdict.INCONCLUSIVE and not finding.message:
         finding.message = (
             f"finite differences resolve {worst.uncertainty / max(size, 1e-300):.1e} of this gradient, "
@@ -64,19 +69,26 @@ def from_probes(name: str, probes: list[Probe], shared: int, tol: Tolerance) -> 
     expected = claimed - (worst.claimed - worst.estimate.value) if worst.estimate.resolved else math.nan
     if worst.estimate.kink:
         expected = claimed
-    finding.comparison = _comparison(claimed, expected, None, worst, tau, finding.verdict, len(probes))
+    finding.comparison = _comparison(claimed, expected, None, worst, tol.of(worst.size, worst.size), finding.verdict, len(probes))
     if worst.estimate.resolved and not worst.estimate.kink:
         finding.digits = judge.digits(worst.discrepancy, size) if size > worst.uncertainty else None
     return finding
 
 
-def _resolved_enough(probe: Probe, tau: float) -> Verdict:
+def _share(tol: Tolerance) -> float:
+    """Return how coarse an error bar may be, as a share of the gradient, for agreement to count.
+
+    Half-precision arithmetic alone resolves no more than gross errors.
+    """
+    return 0.5 if tol.relative > 0.02 else 0.05
+
+
+def _resolved_enough(probe: Probe, tau: float, share: float) -> Verdict:
     """Agreement within the error bar counts where the bar itself would have shown a gross error.
 
-    The bar of a joint probe is that of all its parameters; tolerance of the smallest may lie below it.
+    The bar of a joint probe is that of all its parameters; the tolerance of the smallest may lie below it.
     """
-    resolution = tau + 0.05 * probe.size
-    return Verdict.PASS if probe.uncertainty <= resolution else Verdict.INCONCLUSIVE
+    return Verdict.PASS if probe.uncertainty <= tau + share * probe.size else Verdict.INCONCLUSIVE
 
 
 def _comparison(

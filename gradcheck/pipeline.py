@@ -76,7 +76,9 @@ def _judge(outcome: Outcome, screening: Screening, known: Sequence[str], options
         probes, shared = (own, 1) if own else (screening.joint, len(known))
         if not own and any(probe.suspect or probe.estimate.kink for probe in screening.joint):
             probes, shared = _clean(screening, name, outcome, len(known))
-        outcome.findings[name] = findings.from_probes(name, probes, shared, outcome.tolerances[name])
+        outcome.findings[name] = findings.from_probes(
+            name, probes, shared, outcome.tolerances[name], outcome.exam.magnitude
+        )
     for name in screening.unexamined:
         finding = outcome.findings[name]
         finding.verdict = Verdict.INCONCLUSIVE
@@ -103,7 +105,7 @@ def _examine_suspect(outcome: Outcome, name: str) -> None:
     affordable = affordable_entries(exam.seconds_per_evaluation, _LOCATE_SECONDS)
     entries = locate(exam, pulled, name, affordable)
     findings.from_entries(exam, pulled, finding, entries, outcome.tolerances[name])
-    if by_direction is Verdict.FAIL and finding.verdict is not Verdict.FAIL:
+    if by_direction is Verdict.FAIL and finding.verdict is Verdict.PASS:
         _direction_against_entries(outcome, finding, entries)
 
 
@@ -118,7 +120,8 @@ def _direction_against_entries(outcome: Outcome, finding: Finding, entries: Entr
         return
     again = outcome.exam.probe(outcome.pulls[-1], [finding.name])
     if again.suspect:
-        second = findings.from_probes(finding.name, [again], 1, outcome.tolerances[finding.name])
+        tol, magnitude = outcome.tolerances[finding.name], outcome.exam.magnitude
+        second = findings.from_probes(finding.name, [again], 1, tol, magnitude)
         finding.verdict, finding.comparison = second.verdict, second.comparison
 
 

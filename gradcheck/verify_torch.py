@@ -1,17 +1,56 @@
-"""PyTorch subjects: what the pipeline finds, and what only torch code can tell besides."""
+"""PyTorch subjects: what the pipeline finds, and what only torch code can tell besides.
+
+The order matters: a discrepancy is believed only after every operation has been heard (what right operations
+do together at a kink is no fault); circumstances are varied only once the ordinary gradient is right.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gradcheck import findings, judge
+from gradcheck import against_reference, explanation, findings, judge, own_precision, variations
+from gradcheck.blame import BlameResult, blame_subject
+from gradcheck.blame.handwritten import only_handwritten
+from gradcheck.diagnose import Facts
+from gradcheck.errors import UsageError
+from gradcheck.examination import Examination
 from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
-from gradcheck.report.records import Cost, ParameterResult, Report, Verdict
-from gradcheck.subjects.torch import TorchSubject, make
+from gradcheck.report.records import Blame, Call, Comparison, Cost, ParameterResult, Report, VariationResult, Verdict
+from gradcheck.subjects.torch import SecondOrderSubject, TorchSubject, make
+from gradcheck.subjects.torch.subject import BackwardError
+from gradcheck.suggest import did_you_mean
+
+_SECOND = "second order: "
+
+
+@dataclass
+class Collected:
+    """The parts of a report as they come in."""
+
+    parameters: dict[str, ParameterResult] = field(default_factory=dict)
+    variations: tuple[VariationResult, ...] = ()
+    blames: list[Blame] = field(default_factory=list)
+    trace: tuple[Call, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    message: str = ""
+    forward: int = 0
+    backward: int = 0
+
+    def count(self, exam: Examination) -> None:
+        """Add what an examination has cost."""
+        self.forward += exam.forward_evaluations
+        self.backward += exam.backward_evaluations
+
+    def blame(self, found: BlameResult) -> None:
+        """Add what a search for the guilty operation brought to light."""
+        self.blames += [blame for blame in found.blames if blame not in self.blames]
+        self.trace = self.trace or found.trace
+        self.forward += found.cost.forward_evaluations
+        self.backward += found.cost.backward_evaluations
 
 
 def verify_torch(
@@ -20,28 +59,263 @@ def verify_torch(
     """Verify a torch module or function at the given arguments."""
     start = time.perf_counter()
     subject = make(function, args, kwargs, options.name)
+    _check_allowed(options, subject.names)
+    parts = Collected(notes=list(subject.notes))
+    truths = _reference(subject, options, parts)
     with subject:
         subject.start()
-        outcome = examine_subject(subject, options, _dtypes(subject))
-        parameters = {name: _result(subject, outcome, name) for name in outcome.findings}
-    cost = Cost(
-        outcome.exam.forward_evaluations, outcome.exam.backward_evaluations, time.perf_counter() - start
-    )
+        try:
+            _verify_open(subject, options, parts)
+        except BackwardError as error:
+            _backward_raised(subject, parts, error)
+    for name, comparison in truths.items():
+        parts.parameters[name] = _with_reference(parts.parameters[name], comparison)
+    return _report(subject, options, parts, time.perf_counter() - start)
+
+
+def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> None:
+    outcome = examine_subject(subject, options, _dtypes(subject))
+    blame = _arbitrate(subject, outcome, parts)
+    parts.parameters = _results(subject, outcome)
+    if blame is not None:
+        parts.blame(blame)
+    right = not outcome.failing
+    if right and subject.double and subject.is_narrow and subject.randomised:
+        parts.notes.append("draws random numbers, other ones in float64: not compared in its own precision")
+    elif right and subject.double and subject.is_narrow:
+        _own_precision(subject, outcome, parts)
+    if right and options.order == 2:
+        _second_order(subject, outcome, options, parts)
+    if right and options.variations is not False:
+        parts.variations = _variations(subject, outcome, options, parts)
+    parts.count(outcome.exam)
+
+
+def _check_allowed(options: Options, names: Sequence[str]) -> None:
+    for name in options.allow:
+        if name not in names:
+            raise UsageError(f"allow names {name!r}, which is not verified here." + did_you_mean(name, names, "Verified are"))
+
+
+def _dtypes(subject: TorchSubject) -> dict[str, str]:
+    """Return the dtype whose tolerance applies to each leaf: its own, or the coarsest output's."""
+    names = {str(t.dtype).removeprefix("torch.") for t in subject.outputs}
+    coarsest = max(names, key=lambda name: judge.tolerance(name).relative)
+    own = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in subject.variables.items()}
+    return {
+        name: max(dtype, coarsest, key=lambda name: judge.tolerance(name).relative)
+        for name, dtype in own.items()
+    }
+
+
+# Blame, and the arbitration of kinks
+
+
+def _arbitrate(subject: TorchSubject, outcome: Outcome, parts: Collected) -> BlameResult | None:
+    """Hear every operation before a discrepancy is believed."""
+    undecided = [name for name, f in outcome.findings.items() if any("along a direction" in n for n in f.notes)]
+    suspects = [*outcome.failing, *undecided]
+    if not suspects:
+        return None
+    found = _blame(subject, outcome, suspects, parts)
+    if found is None:
+        return None
+    for name in suspects:
+        finding = outcome.findings[name]
+        if found.all_calls_right and found.kinks and name not in outcome.pulls[0].misshapen and not finding.message:
+            finding.verdict, finding.wrong = Verdict.PASS, finding.wrong[:0]
+            finding.notes.append(f"at a kink of {found.kinks[0]}; every operation alone is right")
+        elif name in undecided and found.blames:
+            finding.verdict = Verdict.FAIL
+            finding.message = "wrong at a tie or kink: along a direction through it the gradient is off"
+    return found if outcome.failing else None
+
+
+def _blame(
+    subject: TorchSubject, outcome: Outcome, wrong: Sequence[str], parts: Collected, order: int = 1
+) -> BlameResult | None:
+    try:
+        return blame_subject(
+            subject, wrong=wrong, cotangents=outcome.pulls[0].cotangents, rng=outcome.exam.generator, order=order
+        )
+    except Exception as error:  # noqa: BLE001 - the search reruns users' code in unusual ways; the verdict stands without it
+        parts.notes.append(f"the guilty operation could not be searched for ({type(error).__name__}: {error})"[:300])
+        return None
+
+
+def _blame_elsewhere(subject: TorchSubject) -> tuple[Blame, ...] | None:
+    """Return the blames at another point: None where the search cannot tell, () where every operation is right."""
+    try:
+        found = blame_subject(subject)
+    except Exception:  # noqa: BLE001 - as in _blame
+        return None
+    return found.blames if found.blames or found.all_calls_right else None
+
+
+# Results
+
+
+def _results(subject: TorchSubject, outcome: Outcome) -> dict[str, ParameterResult]:
+    facts = Facts(numbers=_numbers(subject), order=tuple(name for name in subject.names if name in subject.parameters))
+    found = explanation.explain(outcome, facts) if outcome.failing else None
+    originals = {**subject.parameters, **subject.inputs}
+    results = {}
+    for name, finding in outcome.findings.items():
+        dtype = str(subject.original_dtypes[name]).removeprefix("torch.") if name in originals else "float64"
+        result = findings.result(outcome.exam, finding, dtype)
+        results[name] = explanation.complete(outcome, result, found.of(name) if found else ())
+    return results
+
+
+def _numbers(subject: TorchSubject) -> dict[str, float]:
+    shapes = {name: tuple(tensor.shape) for name, tensor in subject.inputs.items()}
+    shapes |= {f"output{path}": tuple(out.shape) for path, out in zip(subject.output_paths, subject.outputs, strict=True)}
+    return explanation.numbers_of(shapes)
+
+
+def _backward_raised(subject: TorchSubject, parts: Collected, error: BackwardError) -> None:
+    """Report a backward pass that raises: a fault, not a crash."""
+    parts.message = f"the backward pass raises {error}"
+    try:
+        parts.blame(blame_subject(subject))
+    except Exception:  # noqa: BLE001 - the verdict stands without a place
+        parts.notes.append("the place could not be found")
+    for name, value in subject.variables.items():
+        dtype = str(subject.original_dtypes[name]).removeprefix("torch.")
+        if name not in parts.parameters or parts.parameters[name].verdict is Verdict.PASS:
+            parts.parameters[name] = ParameterResult(
+                name, Verdict.FAIL, tuple(value.shape), dtype, message="the backward pass raises"
+            )
+
+
+def _report(subject: TorchSubject, options: Options, parts: Collected, seconds: float) -> Report:
+    parameters = {name: _waived(result, options) for name, result in parts.parameters.items()}
+    verdicts = [result.verdict for result in parameters.values()]
+    verdicts += [v.verdict for v in parts.variations if v.verdict is not None and not _only_waived(v, options)]
+    if parts.message:
+        verdicts.append(Verdict.FAIL)
     return Report(
         name=subject.name,
-        verdict=judge.worst([result.verdict for result in parameters.values()]),
+        verdict=judge.worst(verdicts),
         parameters=parameters,
-        cost=cost,
+        variations=parts.variations,
+        blames=tuple(parts.blames),
+        cost=Cost(parts.forward, parts.backward, seconds),
         seed=options.seed,
-        notes=tuple(subject.notes),
+        message=parts.message,
+        notes=tuple(dict.fromkeys(parts.notes)),
+        trace=parts.trace,
         options=options.to_dict(),
     )
 
 
-def _dtypes(subject: TorchSubject) -> dict[str, str]:
-    return {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in subject.variables.items()}
+def _waived(result: ParameterResult, options: Options) -> ParameterResult:
+    if result.name not in options.allow:
+        return result
+    reason = options.allow[result.name]
+    if result.verdict is Verdict.PASS:
+        return replace(result, waived=reason, notes=(*result.notes, "the waiver is not needed: this gradient is right"))
+    return replace(result, verdict=Verdict.PASS, waived=reason)
 
 
-def _result(subject: TorchSubject, outcome: Outcome, name: str) -> ParameterResult:
-    original = {**subject.parameters, **subject.inputs}[name]
-    return findings.result(outcome.exam, outcome.findings[name], str(original.dtype).removeprefix("torch."))
+def _only_waived(variation: VariationResult, options: Options) -> bool:
+    return bool(variation.parameters) and all(name in options.allow for name in variation.parameters)
+
+
+# Further opinions
+
+
+def _reference(subject: TorchSubject, options: Options, parts: Collected) -> dict[str, Comparison]:
+    if options.reference is None:
+        return {}
+    comparisons, message = against_reference.compare(subject, options.reference)
+    parts.message = message
+    return comparisons
+
+
+def _with_reference(result: ParameterResult, comparison: Comparison) -> ParameterResult:
+    """Add the reference's opinion. It is ground truth where finite differences could not decide."""
+    both = {**result.comparisons, against_reference.WITNESS: comparison}
+    verdict = result.verdict
+    if verdict is Verdict.INCONCLUSIVE or comparison.verdict is Verdict.FAIL:
+        verdict = comparison.verdict
+    message = result.message if verdict is not Verdict.PASS else ""
+    if comparison.verdict is Verdict.FAIL and not message:
+        message = "errs more than twice as much as the reference does in the same number format"
+    return replace(result, comparisons=both, verdict=verdict, message=message)
+
+
+def _own_precision(subject: TorchSubject, outcome: Outcome, parts: Collected) -> None:
+    try:
+        kept = own_precision.compare(subject, outcome.exam, outcome.pulls[0])
+    except BackwardError as error:
+        parts.message = f"right in float64, but in its own precision the backward pass raises {error}"
+        return
+    except Exception as error:  # noqa: BLE001 - users' code may run in float64 only
+        parts.notes.append(f"not compared in its own precision: {type(error).__name__}: {error}"[:200])
+        return
+    for name, precision in kept.items():
+        result = parts.parameters[name]
+        notes = (*result.notes, precision.message) if precision.message and precision.verdict is Verdict.PASS else result.notes
+        failed = precision.verdict is Verdict.FAIL
+        parts.parameters[name] = replace(
+            result,
+            digits=precision.digits,
+            notes=notes,
+            verdict=precision.verdict if failed else result.verdict,
+            message=precision.message if failed else result.message,
+        )
+
+
+def _second_order(subject: TorchSubject, outcome: Outcome, options: Options, parts: Collected) -> None:
+    """Verify the gradients of the gradients; results are named after their leaf."""
+    try:
+        second = SecondOrderSubject(subject, outcome.pulls[0].cotangents)
+        dtypes = {name: str(t.dtype).removeprefix("torch.") for name, t in second.variables.items()}
+        found = examine_subject(second, options, dtypes)
+    except RuntimeError as error:
+        parts.message = f"the backward pass cannot be differentiated: {str(error).splitlines()[0]}"
+        blame = _blame(subject, outcome, [], parts, order=2)
+        if blame is not None:
+            parts.blame(blame)
+        return
+    parts.count(found.exam)
+    if found.failing:
+        blame = _blame(subject, outcome, [name for name in found.failing if name in subject.names], parts, order=2)
+        if blame is not None and blame.all_calls_right and blame.kinks:
+            parts.notes.append("second order: at a kink; every operation alone is right")
+            return
+        if blame is not None:
+            parts.blame(blame)
+    diagnoses = explanation.explain(found, Facts(numbers=_numbers(subject))) if found.failing else None
+    for name, finding in found.findings.items():
+        result = findings.result(found.exam, finding, dtypes[name])
+        result = explanation.complete(found, result, diagnoses.of(name) if diagnoses else ())
+        label = _SECOND + name
+        parts.parameters[label] = replace(result, name=label)
+
+
+def _variations(
+    subject: TorchSubject, outcome: Outcome, options: Options, parts: Collected
+) -> tuple[VariationResult, ...]:
+    from gradcheck.variations.base import Context
+
+    context = Context(
+        subject,
+        outcome.exam,
+        outcome.pulls[0],
+        subject.pull_back(outcome.pulls[0].cotangents),
+        options,
+        _blame_elsewhere,
+    )
+    results = variations.run(context, outcome.exam.seconds_per_pull)
+    if any(result.verdict is Verdict.FAIL for result in results) and not parts.blames:
+        parts.blames += _blame_handwritten(subject)
+    return results
+
+
+def _blame_handwritten(subject: TorchSubject) -> tuple[Blame, ...]:
+    try:
+        return only_handwritten(subject)
+    except Exception:  # noqa: BLE001 - as in _blame
+        return ()

@@ -32,8 +32,8 @@ _REFINE = 3e-11
 _POOR = 1e-4
 # The ladder ends where the bound is this power of epsilon (6e-7 in float64) and the claimed value agrees.
 _GOOD = 0.4
-# Constant outputs this near (in first steps: 2e-6 in float64) are steps, not rounding to single precision.
-_STAIR = 2.0**-10
+# Constant outputs this near (in first steps: 3e-7 in float64) are steps, not rounding to single precision.
+_STAIR = 2.0**-13
 # A slope at a tiny step that differs from the estimate by more than this share asks for the long way.
 _SECOND_OPINION = 1e-5
 
@@ -164,7 +164,7 @@ def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: fl
     if good:
         value, bound, _ = table.best()
         return _smooth(value, bound, line, table)
-    stair = _step_function(line, epsilon)
+    stair = _step_function(line, epsilon, noise)
     if stair is not None:
         return stair
     if len(table.rows) < 2:
@@ -215,9 +215,11 @@ def _ladder(line: Line, step: float, noise: float, epsilon: float, claimed: floa
     return table, False
 
 
-def _step_function(line: Line, epsilon: float) -> Estimate | None:
+def _step_function(line: Line, epsilon: float, noise: float) -> Estimate | None:
     """Return derivative zero where the outputs do not change at all near 0 although they do further away."""
     base, step = line(0.0), float(epsilon ** (1 / 6))
+    if step * _STAIR < 16 * epsilon:  # the number format itself is that coarse
+        return None
     near = [line(sign * step * _STAIR) for sign in (1, -1)]
     far = [line(sign * step) for sign in (1, -1)]
     if base is None or any(value is None for value in near):
@@ -227,7 +229,7 @@ def _step_function(line: Line, epsilon: float) -> Estimate | None:
     if not any(value is not None and bool((value != base).any()) for value in far):
         return None
     message = "the outputs are constant near this point: a step function, whose derivative is zero"
-    return Estimate(0.0, 0.0, 0.0, 0.0, evaluations=line.evaluations, message=message)
+    return Estimate(0.0, noise / step, 0.0, 0.0, evaluations=line.evaluations, message=message)
 
 
 def _at_the_end_of_the_domain(line: Line, step: float, noise: float) -> Estimate:

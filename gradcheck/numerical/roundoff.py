@@ -11,6 +11,8 @@ from gradcheck.numerical.line import Line, Vector, total
 
 # Random cotangents make the outputs' errors add like a random walk; six standard deviations.
 _SIGMAS = 6.0
+# Formats coarser than this round once, at the end.
+_HALF = 1e-4
 # Spacings of the points between which noise is measured, in units of the direction, for float64. Where a
 # forward pass rounds to a narrower format on its way, closely spaced points give one value: look further apart.
 _SPACINGS = (2.0**-32, 2.0**-25, 2.0**-18, 2.0**-11)
@@ -27,6 +29,8 @@ def floor(base: Vector, cotangent: Vector, epsilon: float) -> float:
     size = magnitude.shape[0]
     if size == 0:
         return 0.0
+    if epsilon > _HALF:
+        return _half_precision_floor(base, cotangent, epsilon)
     weighted = abs(cotangent) * (magnitude + float(magnitude.max()) / 3)
     bound = total(weighted)
     if size > _SIGMAS**2:
@@ -34,6 +38,15 @@ def floor(base: Vector, cotangent: Vector, epsilon: float) -> float:
         if largest > 0:  # scaled, so that squares neither overflow nor vanish
             bound = min(bound, _SIGMAS * largest * math.sqrt(total((weighted / largest) ** 2)))
     return 2 * epsilon * bound
+
+
+def _half_precision_floor(base: Vector, cotangent: Vector, epsilon: float) -> float:
+    """Return three standard deviations of one final rounding: half-precision outputs are computed wider."""
+    weighted = abs(cotangent * base)
+    largest = float(weighted.max())
+    if largest == 0:
+        return 0.0
+    return epsilon * largest * math.sqrt(total((weighted / largest) ** 2))
 
 
 def measured(line: Line, epsilon: float) -> float:

@@ -12,9 +12,13 @@ from typing import Any
 
 import torch
 
-from gradcheck.errors import TargetError, UsageError
+from gradcheck.errors import GradcheckError, TargetError, UsageError
 from gradcheck.subjects.torch import layout, tree
 from gradcheck.subjects.torch.state import ModuleState, Randomness, modules_of, plain_tensors
+
+
+class BackwardError(Exception):
+    """The user's backward pass raised; the text is its own first line."""
 
 
 class TorchSubject:
@@ -45,6 +49,7 @@ class TorchSubject:
         self.parameters = _parameters(function, self.modules)
         self.inputs = _inputs(self.args, self.kwargs)
         self.names = list(names) if names is not None else self._choose()
+        self.original_dtypes = {name: tensor.dtype for name, tensor in {**self.parameters, **self.inputs}.items()}
         self._constants = plain_tensors(function, self.modules)
         self._randomness = Randomness()
         self._state = ModuleState(self.modules)
@@ -107,6 +112,19 @@ class TorchSubject:
         self._randomness.restore_all()
         self._state.restore_attributes()
         self._state.restore_gradients()
+
+    def suspend(self) -> None:
+        """Put the user's own tensors and default dtype back for a while."""
+        for tensor, data in self._originals:
+            tensor.data = data
+        torch.set_default_dtype(self._default)
+
+    def resume(self) -> None:
+        """End ``suspend``: install the values under verification again."""
+        if self.double:
+            torch.set_default_dtype(torch.float64)
+        for tensor, data in self._fresh:
+            tensor.data = data
 
     def _dtype(self, tensor: torch.Tensor) -> torch.dtype:
         return layout.wide(tensor.dtype) if self.double else tensor.dtype
@@ -171,13 +189,17 @@ class TorchSubject:
         wanted = [name for name in self.names if leaves[name].requires_grad]
         if not pairs or not wanted:
             return dict.fromkeys(self.names)
-        found = torch.autograd.grad(
-            [out for out, _ in pairs],
-            [leaves[name] for name in wanted],
-            [u for _, u in pairs],
-            allow_unused=True,
-            **options,
-        )
+        try:
+            found = torch.autograd.grad(
+                [out for out, _ in pairs],
+                [leaves[name] for name in wanted],
+                [u for _, u in pairs],
+                allow_unused=True,
+                **options,
+            )
+        except Exception as error:
+            text = (str(error).splitlines() or [""])[0]
+            raise BackwardError(f"{type(error).__name__}: {text}") from error
         return {**dict.fromkeys(self.names), **dict(zip(wanted, found, strict=True))}
 
     def _run(self, values: Mapping[str, torch.Tensor], track: bool = False) -> list[tuple[str, torch.Tensor]]:
@@ -191,10 +213,12 @@ class TorchSubject:
         track: bool = True,
         names: Sequence[str] | None = None,
         change: Callable[[str, torch.Tensor], torch.Tensor] | None = None,
+        aliases: Mapping[str, str] | None = None,
     ) -> Iterator[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]]:
         """Run forward with the named leaves replaced; gives the leaves and the outputs by path.
 
         ``names``: which leaves require grad. ``change`` alters the layout of an input before it is used.
+        ``aliases``: inputs for which the tensor of another input is passed.
         Parameters hold the given values until the context is left.
         """
         self._randomness.restore()
@@ -210,7 +234,7 @@ class TorchSubject:
                 if names is not None and name in self.names:
                     parameter.requires_grad_(name in tracked)
                 leaves[name] = parameter
-            args, kwargs = self._arguments(values, leaves, tracked if track else set(), change)
+            args, kwargs = self._arguments(values, leaves, tracked if track else set(), change, aliases or {})
             result = self.function(*args, **kwargs)
             yield leaves, {path: out for path, out in tree.tensors(result)}
         finally:
@@ -226,15 +250,17 @@ class TorchSubject:
         leaves: dict[str, torch.Tensor],
         tracked: set[str],
         change: Callable[[str, torch.Tensor], torch.Tensor] | None,
+        aliases: Mapping[str, str],
     ) -> tuple[Any, Any]:
         by_id = {id(tensor): name for name, tensor in self.inputs.items()}
 
         def exchange(tensor: torch.Tensor) -> torch.Tensor:
-            name = by_id[id(tensor)]
+            name = aliases.get(by_id[id(tensor)], by_id[id(tensor)])
             if name not in leaves:
                 data = values[name] if name in values else layout.copy(self._input_data[name])
                 leaf = (data if change is None else change(name, data)).detach()
                 leaves[name] = leaf.requires_grad_(True) if name in tracked else leaf
+                leaves.update({alias: leaves[name] for alias, target in aliases.items() if target == name})
             return leaves[name]
 
         return tree.replace((self.args, self.kwargs), exchange)  # type: ignore[no-any-return]  # a pair in, a pair out
@@ -250,6 +276,11 @@ class TorchSubject:
         """The coarsest spacing among leaves and outputs."""
         dtypes = [tensor.dtype for tensor in [*self.variables.values(), *self.outputs]]
         return max(float(torch.finfo(dtype).eps) for dtype in dtypes)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the user's own tensors are narrower than double precision."""
+        return any(layout.wide(dtype) is not dtype for dtype in self.original_dtypes.values())
 
     @property
     def precision(self) -> float:
@@ -303,7 +334,7 @@ def make(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
         TargetError: where the forward pass does not run even as it was given.
     """
     subject = TorchSubject(function, args, kwargs, name=name, double=True)
-    if _is_narrow(subject):
+    if subject.is_narrow:
         try:
             with subject:
                 subject.start()
@@ -313,11 +344,16 @@ def make(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
             subject.notes.append("does not run in float64: verified in its own precision")
     else:
         subject = TorchSubject(function, args, kwargs, name=name)
-    with subject:
-        subject.start()
+    try:
+        with subject:
+            subject.start()
+    except GradcheckError:
+        raise
+    except Exception as error:
+        text = (str(error).splitlines() or [""])[0]
+        raise TargetError(
+            f"The forward pass of {subject.name} raises {type(error).__name__}: {text}; run it once yourself and mend that first."
+        ) from error
     return subject
 
 
-def _is_narrow(subject: TorchSubject) -> bool:
-    tensors = [*subject.parameters.values(), *subject.inputs.values()]
-    return any(layout.is_number(t) and layout.wide(t.dtype) is not t.dtype for t in tensors)

@@ -1,0 +1,150 @@
+"""From findings to what a reader is told: which entries, which mistake, and the data behind the plots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gradcheck import patterns
+from gradcheck.diagnose import Discrepancy, Facts, Findings, diagnose
+from gradcheck.findings import Finding
+from gradcheck.pipeline import Outcome
+from gradcheck.report.records import Diagnosis, Evidence, ParameterResult, Verdict, Wrong
+
+_LISTED = 8
+_POINTS = 400
+_CELLS = 32
+
+
+@dataclass(frozen=True)
+class Field:
+    """One parameter's claimed and expected gradient over its whole shape; ``known`` masks what was examined."""
+
+    claimed: np.ndarray
+    expected: np.ndarray
+    uncertainty: np.ndarray
+    known: np.ndarray
+    wrong: np.ndarray
+
+
+def field_of(outcome: Outcome, finding: Finding) -> Field | None:
+    """Lay examined entries out over the parameter's shape; None where no entry was examined."""
+    entries = finding.entries
+    if entries is None or entries.flat.size == 0:
+        return None
+    pulled = entries.probes[0].pulled if entries.probes else outcome.pulls[0]
+    claimed = pulled.gradients[finding.name]
+    dtype = np.result_type(claimed.dtype, entries.expected.dtype)
+    expected = claimed.astype(dtype).reshape(-1).copy()
+    uncertainty, known, wrong = np.zeros(claimed.size), np.full(claimed.size, entries.exact), np.zeros(claimed.size, bool)
+    expected[entries.flat] = entries.expected
+    uncertainty[entries.flat], known[entries.flat] = entries.uncertainty, True
+    wrong[entries.flat[finding.wrong]] = True
+    shape = claimed.shape
+    return Field(claimed, *(a.reshape(shape) for a in (expected, uncertainty, known, wrong)))
+
+
+def explain(outcome: Outcome, facts: Facts) -> Findings:
+    """Name the mistakes behind the failing parameters, all parameters seen together."""
+    discrepancies = {name: _discrepancy(outcome, finding) for name, finding in outcome.findings.items()}
+    return diagnose(discrepancies, facts)
+
+
+def _discrepancy(outcome: Outcome, finding: Finding) -> Discrepancy:
+    name, value = finding.name, outcome.exam.values[finding.name]
+    pulled = outcome.pulls[0]
+    if name in pulled.misshapen:
+        shaped = np.zeros(pulled.misshapen[name])
+        return Discrepancy(name, shaped, np.zeros(value.shape), value=value, examined=np.zeros(value.shape, bool))
+    laid = field_of(outcome, finding) if finding.verdict is Verdict.FAIL else None
+    if laid is None:
+        gradient = pulled.gradients[name]
+        return Discrepancy(name, gradient, gradient, value=value)
+    missing = name in pulled.missing
+    return Discrepancy(
+        name, None if missing else laid.claimed, laid.expected, laid.uncertainty, value, laid.known
+    )
+
+
+def complete(
+    outcome: Outcome, result: ParameterResult, diagnoses: Sequence[Diagnosis] = ()
+) -> ParameterResult:
+    """Add the wrong entries, the diagnoses and the plots' data to a failing parameter's result."""
+    finding = outcome.findings[result.name]
+    if finding.verdict is Verdict.PASS:
+        return result
+    laid = field_of(outcome, finding)
+    if laid is None or finding.entries is None:
+        return replace(result, diagnoses=tuple(diagnoses))
+    return replace(
+        result,
+        diagnoses=tuple(diagnoses),
+        wrong=_wrong(finding, laid),
+        evidence=_evidence(finding, laid),
+        message=result.message,
+    )
+
+
+def _wrong(finding: Finding, laid: Field) -> Wrong | None:
+    entries = finding.entries
+    if entries is None or not finding.wrong.size:
+        return None
+    examined = int(laid.known.sum())
+    count = int(finding.wrong.size) if entries.exact else round(finding.wrong.size / entries.flat.size * laid.claimed.size)
+    rows = finding.wrong[:_LISTED]
+    indices = tuple(tuple(int(k) for k in np.unravel_index(int(entries.flat[r]), laid.claimed.shape)) for r in rows)
+    return Wrong(
+        count=count,
+        examined=examined,
+        exact=entries.exact,
+        pattern=patterns.describe(laid.wrong, entries.exact),
+        indices=indices,
+        claimed=tuple(_plain(entries.claimed[r]) for r in rows),
+        expected=tuple(_plain(entries.expected[r]) for r in rows),
+    )
+
+
+def _plain(number: complex) -> float | complex:
+    return complex(number) if np.iscomplexobj(number) else float(np.real(number))
+
+
+def _evidence(finding: Finding, laid: Field) -> Evidence:
+    entries = finding.entries
+    assert entries is not None
+    keep = np.linspace(0, entries.flat.size - 1, min(_POINTS, entries.flat.size)).astype(int)
+    scatter = tuple((float(np.real(entries.claimed[k])), float(np.real(entries.expected[k]))) for k in keep)
+    heat, block = _heat(np.where(laid.known, np.abs(laid.claimed - laid.expected), np.nan))
+    worst = int(finding.wrong[0]) if finding.wrong.size else 0
+    steps = entries.probes[min(worst, len(entries.probes) - 1)].estimate.steps if entries.probes else ()
+    return Evidence(scatter, heat, block, steps)
+
+
+def _heat(error: np.ndarray) -> tuple[tuple[tuple[float | None, ...], ...], tuple[int, int]]:
+    """Return the discrepancy as a matrix of at most 32 x 32 cells, each the maximum of its block."""
+    matrix = error.reshape(1, -1) if error.ndim < 2 else error.reshape(error.shape[0], -1)
+    block = (-(-matrix.shape[0] // _CELLS), -(-matrix.shape[1] // _CELLS))
+    rows = []
+    for i in range(0, matrix.shape[0], block[0]):
+        cells = []
+        for j in range(0, matrix.shape[1], block[1]):
+            part = matrix[i : i + block[0], j : j + block[1]]
+            known = part[np.isfinite(part)]
+            cells.append(float(known.max()) if known.size else None)
+        rows.append(tuple(cells))
+    return tuple(rows), block
+
+
+def numbers_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, float]:
+    """Return quantities by which a gradient is often off, from the shapes of inputs and outputs."""
+    found: dict[str, float] = {}
+    for label, shape in shapes.items():
+        if len(shape) > 1 and shape[0] > 1:
+            found.setdefault("the batch size", float(shape[0]))
+        size = int(np.prod(shape)) if shape else 1
+        if size > 1:
+            found[f"the number of entries of {label}"] = float(size)
+        if len(shape) > 1 and shape[-1] > 1:
+            found[f"the size of the last axis of {label}"] = float(shape[-1])
+    return found

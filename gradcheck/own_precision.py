@@ -1,0 +1,120 @@
+"""The gradient in the user's own number format, against the same computed in float64.
+
+The mathematics has been verified in double precision; what remains is how many digits of it survive in
+float32, bfloat16 or float16. A model with an ill-conditioned gradient loses many through no fault of its
+backward pass, so before a loss counts as an error, the gradient's sensitivity to one rounding of its inputs
+is measured in double precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from gradcheck import judge
+from gradcheck.examination import Examination, Pulled
+from gradcheck.numerical import directions
+from gradcheck.report.records import Verdict
+from gradcheck.subjects.torch import TorchSubject
+
+# Relative error, in norm, up to which a format's gradient is taken as it is.
+_ACCEPTED = {"float32": 1e-2, "complex64": 1e-2, "float16": 0.1, "bfloat16": 0.3}
+_SENSITIVE = 300.0
+# So many roundings of the largest effect on the outputs may remain in a gradient that is zero.
+_ZERO = 1e3
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How one parameter's gradient fares in its own format: digits kept, and what to make of it."""
+
+    digits: float
+    verdict: Verdict
+    message: str = ""
+
+
+def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[str, Precision]:
+    """Run the subject as the user has it, with the cotangents of ``pulled``.
+
+    ``subject`` is the double-precision one and must be open. Raises what the user's code raises.
+    """
+    own = TorchSubject(subject.function, subject.args, subject.kwargs, name=subject.name, names=subject.names)
+    subject.suspend()
+    try:
+        with own:
+            own.start()
+            us = [u.to(out.dtype) for u, out in zip(pulled.cotangents, own.outputs, strict=True)]
+            found = own.pull_back(us)
+            dtypes = {name: str(t.dtype).removeprefix("torch.") for name, t in own.variables.items()}
+    finally:
+        subject.resume()
+    exact = exam.pull([u.to(v.dtype) for u, v in zip(us, pulled.cotangents, strict=True)])
+    floors = _floors(exam, exact, dtypes)
+    errors = {name: _error(found.get(name), gradient, floors[name]) for name, gradient in exact.gradients.items()}
+    loose = any(error > _accepted(dtypes[name]) for name, error in errors.items())
+    sensitivity = _sensitivity(exam, exact, dtypes, floors) if loose else {}
+    return {name: _precision(error, dtypes[name], sensitivity.get(name, 0.0)) for name, error in errors.items()}
+
+
+def _floors(exam: Examination, exact: Pulled, dtypes: Mapping[str, str]) -> dict[str, float]:
+    """Return what rounding leaves of a gradient that is zero: the size below which entries mean nothing."""
+    scales = {name: float(np.min(directions.scale(value))) for name, value in exam.values.items()}
+    sizes = [float(np.abs(g).max(initial=0)) * scales[name] for name, g in exact.gradients.items()]
+    whole = max([exam.magnitude, *sizes])
+    return {
+        name: _ZERO * float(torch.finfo(getattr(torch, dtypes[name])).eps) * whole / max(scales[name], 1e-300)
+        for name in exact.gradients
+    }
+
+
+def _accepted(dtype: str) -> float:
+    return _ACCEPTED.get(dtype, 1e-6)
+
+
+def _error(found: torch.Tensor | None, exact: np.ndarray, floor: float) -> float:
+    """Return the error's norm relative to that of the gradient, whose entries count at least ``floor``."""
+    own = np.zeros_like(exact) if found is None else directions.to_numpy(found)
+    if own.shape != exact.shape or exact.size == 0:
+        return 0.0  # shapes were judged before
+    largest = max(float(np.abs(exact).max()), floor)
+    if largest == 0:
+        return 0.0
+    error = float(np.linalg.norm(((own - exact) / largest).reshape(-1)))
+    norm = max(float(np.linalg.norm((exact / largest).reshape(-1))), floor / largest * np.sqrt(exact.size))
+    return error / norm if np.isfinite(error) else np.inf
+
+
+def _sensitivity(
+    exam: Examination, pulled: Pulled, dtypes: Mapping[str, str], floors: Mapping[str, float]
+) -> dict[str, float]:
+    """Return how much each gradient changes, in norm, when every leaf is rounded once more in its own format."""
+    subject = exam.subject
+    assert isinstance(subject, TorchSubject)
+    shifted = {}
+    for name, value in exam.values.items():
+        spacing = float(torch.finfo(getattr(torch, dtypes[name])).eps)
+        shake = 1 + spacing * exam.generator.uniform(-1, 1, value.shape)
+        shifted[name] = directions.like(exam.variables[name], value * shake)
+    with torch.enable_grad(), subject.running(_leaves(subject, shifted)) as (leaves, outputs):
+        found = subject.gradients(leaves, outputs, pulled.cotangents)
+    return {name: _error(found[name], gradient, floors[name]) for name, gradient in pulled.gradients.items()}
+
+
+def _leaves(subject: TorchSubject, values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in values.items() if name in subject.names}
+
+
+def _precision(error: float, dtype: str, sensitivity: float) -> Precision:
+    digits = judge.digits(error, 1.0)
+    if error <= _accepted(dtype):
+        return Precision(digits, Verdict.PASS)
+    if error <= _SENSITIVE * sensitivity:
+        return Precision(digits, Verdict.PASS, f"ill-conditioned in {dtype}: {digits:.1f} digits survive")
+    return Precision(
+        digits,
+        Verdict.FAIL,
+        f"right in float64, but the gradient computed in {dtype} is off by {error:.1%} of its norm",
+    )

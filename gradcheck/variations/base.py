@@ -1,0 +1,101 @@
+"""What a variation is given, and how its gradients are compared with those already found right.
+
+Most variations need no finite differences of their own: the mathematics has been verified at the base
+point, and a changed layout, a subset of requires_grad or a second backward pass must give the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from gradcheck.examination import Examination, Pulled
+from gradcheck.options import Options
+from gradcheck.report.records import Blame, Verdict, VariationResult
+from gradcheck.subjects.torch import TorchSubject
+
+Gradients = Mapping[str, torch.Tensor | None]
+
+
+@dataclass(frozen=True)
+class Context:
+    """A verified subject: its cotangent u, the gradients g of <u, outputs> it was verified with.
+
+    ``blame_at`` finds the guilty operations of the subject at changed inputs.
+    """
+
+    subject: TorchSubject
+    exam: Examination
+    pulled: Pulled
+    gradients: Gradients
+    options: Options
+    blame_at: Callable[[TorchSubject], Sequence[Blame] | None]
+
+    @property
+    def cotangents(self) -> list[torch.Tensor]:
+        """The cotangent u, one tensor per output."""
+        return self.pulled.cotangents
+
+    @property
+    def inputs(self) -> list[str]:
+        """The leaves that are inputs rather than parameters."""
+        return [name for name in self.subject.names if name in self.subject.inputs]
+
+
+Variation = Callable[[Context], VariationResult]
+
+
+class Skip(Exception):
+    """Raised by a variation that does not apply; the text says why."""
+
+
+def passed(name: str, message: str = "") -> VariationResult:
+    """Return the result of a variation under which nothing changed."""
+    return VariationResult(name, Verdict.PASS, message)
+
+
+def failed(name: str, message: str, parameters: Sequence[str] = ()) -> VariationResult:
+    """Return the result of a variation under which the gradient is wrong."""
+    return VariationResult(name, Verdict.FAIL, message, tuple(parameters))
+
+
+def differing(context: Context, found: Gradients, expected: Gradients, names: Sequence[str]) -> list[str]:
+    """Return the leaves whose gradients differ by more than rounding."""
+    epsilon = context.subject.epsilon
+    return [name for name in names if not _close(found.get(name), expected.get(name), context, name, epsilon)]
+
+
+def _close(a: torch.Tensor | None, b: torch.Tensor | None, context: Context, name: str, epsilon: float) -> bool:
+    if a is None or b is None:
+        other = b if a is None else a
+        return other is None or _is_small(other, context, name, epsilon)
+    if a.shape != b.shape:
+        return False
+    a, b = _dense(a), _dense(b)
+    difference = torch.nan_to_num((a - b).abs(), nan=0.0, posinf=0.0, neginf=0.0)
+    if bool((torch.isfinite(a) != torch.isfinite(b)).any()):
+        return False
+    return _is_small(difference, context, name, epsilon, float(torch.nan_to_num(b.abs()).max()) if b.numel() else 0.0)
+
+
+def _is_small(difference: torch.Tensor, context: Context, name: str, epsilon: float, largest: float = 0.0) -> bool:
+    if difference.numel() == 0:
+        return True
+    from gradcheck.numerical.directions import scale
+
+    floor = epsilon * context.exam.magnitude / max(float(_smallest(scale(context.exam.values[name]))), 1e-300)
+    allowed = max(2e3 * epsilon, 0.3 * epsilon**0.5) * largest + 1e3 * floor
+    return float(_dense(difference).abs().max()) <= allowed
+
+
+def _smallest(scales: object) -> float:
+    import numpy as np
+
+    return float(np.min(np.asarray(scales)))
+
+
+def _dense(tensor: torch.Tensor) -> torch.Tensor:
+    tensor = tensor.detach()
+    return tensor.to_dense() if tensor.layout is not torch.strided else tensor

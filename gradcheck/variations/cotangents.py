@@ -1,0 +1,86 @@
+"""Other cotangents: undefined, of other layouts, sums of two."""
+
+from __future__ import annotations
+
+import torch
+
+from gradcheck.report.records import VariationResult
+from gradcheck.variations.base import Context, Gradients, Skip, differing, failed, passed
+
+_OUTPUTS = 6
+
+
+def each_output_alone(context: Context) -> VariationResult:
+    """Differentiate each output alone, the others' cotangents undefined, then zero.
+
+    The gradients of single outputs add up to the gradient of all; an undefined cotangent means zero.
+    """
+    name = "each output alone"
+    subject, us = context.subject, context.cotangents
+    if not 2 <= len(us) <= _OUTPUTS:
+        raise Skip("there is one output" if len(us) < 2 else f"there are {len(us)} outputs")
+    total: dict[str, torch.Tensor | None] = {}
+    for i, u in enumerate(us):
+        undefined = subject.pull_back([u if j == i else None for j in range(len(us))])
+        zero = subject.pull_back([u if j == i else torch.zeros_like(v) for j, v in enumerate(us)])
+        wrong = differing(context, undefined, zero, subject.names)
+        if wrong:
+            path = subject.output_paths[i] or "output"
+            return failed(name, f"with {path} used alone, undefined cotangents of the others are not taken as zeros", wrong)
+        total = _add(total, undefined)
+    wrong = differing(context, total, context.gradients, subject.names)
+    if wrong:
+        return failed(name, "the gradients of the outputs used one by one do not add up to that of all", wrong)
+    return passed(name)
+
+
+def _add(total: dict[str, torch.Tensor | None], more: Gradients) -> dict[str, torch.Tensor | None]:
+    result = dict(total)
+    for name, gradient in more.items():
+        known = result.get(name)
+        result[name] = gradient if known is None else known if gradient is None else known + gradient
+    return result
+
+
+def cotangent_layouts(context: Context) -> VariationResult:
+    """Give the same cotangents non-contiguous, and cotangents of ones expanded from a single number."""
+    name = "cotangent layouts"
+    subject, us = context.subject, context.cotangents
+    strided = [_strided(u) for u in us]
+    if any(s is not u for s, u in zip(strided, us, strict=True)):
+        wrong = differing(context, subject.pull_back(strided), context.gradients, subject.names)
+        if wrong:
+            return failed(name, "a non-contiguous cotangent gives another gradient than the same numbers contiguous", wrong)
+    if all(u.ndim == 0 for u in us):
+        raise Skip("the outputs are scalars")
+    ones = [torch.ones_like(u) for u in us]
+    expanded = [torch.ones((), dtype=u.dtype, device=u.device).expand(u.shape) for u in us]
+    wrong = differing(context, subject.pull_back(expanded), subject.pull_back(ones), subject.names)
+    if wrong:
+        return failed(name, "an expanded cotangent, as sum() sends, gives another gradient than a contiguous one", wrong)
+    return passed(name)
+
+
+def _strided(u: torch.Tensor) -> torch.Tensor:
+    if u.ndim == 0 or u.numel() < 2:
+        return u
+    if u.ndim == 1:
+        return torch.stack([u, torch.full_like(u, 7.0)], dim=-1)[..., 0]
+    return u.transpose(0, -1).contiguous().transpose(0, -1)
+
+
+def linearity(context: Context) -> VariationResult:
+    """Check backward(u + w) = backward(u) + backward(w), and backward(0) = 0."""
+    name = "linearity"
+    subject, us = context.subject, context.cotangents
+    ws = [w * 0.5 for w in context.exam.cotangents()]
+    both = subject.pull_back([u + w for u, w in zip(us, ws, strict=True)])
+    added = _add(dict(context.gradients), subject.pull_back(ws))
+    wrong = differing(context, both, added, subject.names)
+    if wrong:
+        return failed(name, "backward is not linear: backward(u + w) differs from backward(u) + backward(w)", wrong)
+    zero = subject.pull_back([torch.zeros_like(u) for u in us])
+    wrong = differing(context, zero, {}, subject.names)
+    if wrong:
+        return failed(name, "backward is not linear: a cotangent of zeros gives a gradient that is not zero", wrong)
+    return passed(name)

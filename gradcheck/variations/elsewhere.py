@@ -1,0 +1,184 @@
+"""The same function at other points: special values put into its inputs, and other sizes.
+
+At such points kinks are the rule. A discrepancy found there counts only where a single operation's own
+backward pass is wrong at its own inputs; what right operations do together at a kink is no fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+
+from gradcheck.examination import Examination
+from gradcheck.options import Options
+from gradcheck.pipeline import examine_subject
+from gradcheck.report.records import VariationResult, Verdict
+from gradcheck.subjects.torch import TorchSubject, tree
+from gradcheck.subjects.torch.subject import BackwardError
+from gradcheck.variations.base import Context, Skip, failed, passed
+
+Change = Callable[[torch.Tensor], torch.Tensor]
+
+
+def at(context: Context, label: str, change: Change) -> VariationResult | None:
+    """Verify the subject with its inputs changed; None where it has no value there."""
+    subject = _moved(context.subject, change)
+    if subject is None:
+        return None
+    with subject:
+        try:
+            subject.start()
+        except Exception:  # noqa: BLE001 - outside its domain a forward pass raises what it likes
+            return None
+        if not _usable(subject):
+            return None
+        return _judge(context, subject, label)
+
+
+def _moved(subject: TorchSubject, change: Change) -> TorchSubject | None:
+    changed: dict[int, torch.Tensor] = {}
+
+    def exchange(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in changed:
+            wide = tensor.detach().to(subject._dtype(tensor))
+            changed[id(tensor)] = change(wide).clone().requires_grad_(tensor.requires_grad)
+        return changed[id(tensor)]
+
+    try:
+        args, kwargs = tree.replace((subject.args, subject.kwargs), exchange)
+        return TorchSubject(subject.function, args, kwargs, name=subject.name, double=subject.double, names=subject.names)
+    except Exception:  # noqa: BLE001 - a change that an input does not admit is no variation of it
+        return None
+
+
+def _usable(subject: TorchSubject) -> bool:
+    return all(bool(torch.isfinite(out).all()) for out in subject.outputs)
+
+
+def _judge(context: Context, subject: TorchSubject, label: str) -> VariationResult:
+    dtypes = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in subject.variables.items()}
+    options = Options.of(seed=context.options.seed, effort="probe", rtol=context.options.rtol, atol=context.options.atol)
+    try:
+        outcome = examine_subject(subject, options, dtypes)
+    except BackwardError as error:
+        return failed(label, f"with {label}, backward raises {str(error)[:160]}")
+    _count(context.exam, outcome.exam)
+    wrong = outcome.failing
+    if not wrong:
+        return passed(label)
+    blames = context.blame_at(subject)
+    if blames is not None and not blames:
+        return passed(label, f"with {label}: every operation is right, together they meet at a kink")
+    if blames is None and outcome.at_kinks:
+        return passed(label, f"with {label}: at a kink, not decided")
+    finding = outcome.findings[wrong[0]]
+    message = f"with {label}, the gradient of {wrong[0]} is wrong"
+    if finding.message:
+        message += f": {finding.message}"
+    elif finding.comparison is not None:
+        c = finding.comparison
+        message += f": claimed {c.claimed:.6g}, finite differences {c.expected:.6g}"
+    if blames:
+        message += f"; enters at {blames[0].location}, {blames[0].operation}"
+    return failed(label, message, wrong)
+
+
+def _count(total: Examination, more: Examination) -> None:
+    total.forward_evaluations += more.forward_evaluations
+    total.backward_evaluations += more.backward_evaluations
+
+
+def _floats(change: Change) -> Change:
+    return lambda t: change(t) if t.is_floating_point() or t.is_complex() else t
+
+
+def _some_zeros(t: torch.Tensor) -> torch.Tensor:
+    flat = t.clone().reshape(-1)
+    flat[::3] = 0
+    return flat.reshape(t.shape)
+
+
+def _ties(t: torch.Tensor) -> torch.Tensor:
+    if t.is_complex() or t.numel() < 2:
+        return t.clone()
+    step = float(t.abs().mean()) or 1.0
+    return (t / step).round() * step
+
+
+def _one_index(t: torch.Tensor) -> torch.Tensor:
+    if t.is_floating_point() or t.is_complex() or t.dtype is torch.bool or t.numel() < 2:
+        return t
+    return t.flatten()[0].expand(t.shape).clone()
+
+
+SPECIAL: Mapping[str, Change] = {
+    "zeros": _floats(torch.zeros_like),
+    "some zeros": _floats(_some_zeros),
+    "ties": _floats(_ties),
+    "signs flipped": _floats(lambda t: -t),
+    "large magnitudes": _floats(lambda t: t * 100.0),
+    "repeated indices": _one_index,
+}
+
+
+def special(label: str) -> Callable[[Context], VariationResult]:
+    """Return the variation that puts one kind of special value into the inputs."""
+
+    def variation(context: Context) -> VariationResult:
+        change = SPECIAL[label]
+        inputs = list(context.subject.inputs.values())
+        if all(_unchanged(t, change(t.detach())) for t in inputs):
+            raise Skip("no input has a place for them")
+        result = at(context, label, change)
+        if result is None:
+            raise Skip("the forward pass has no value there")
+        return result
+
+    return variation
+
+
+def _unchanged(before: torch.Tensor, after: torch.Tensor) -> bool:
+    return before.layout is not torch.strided or bool(torch.equal(before.detach(), after))
+
+
+def other_sizes(context: Context) -> VariationResult:
+    """Grow and shrink axes of equal length together: 0, 1, one more, more than a block."""
+    name = "other sizes"
+    tensors = [t for t in context.subject.inputs.values() if t.layout is torch.strided]
+    lengths = list(dict.fromkeys(n for t in tensors for n in reversed(t.shape) if n > 0))[:3]
+    if not lengths:
+        raise Skip("no input has an axis")
+    tried: list[str] = []
+    for length in lengths:
+        for new in _sizes(length):
+            label = f"axes of {length} made {new}"
+            result = at(context, label, _resized(length, new))
+            if result is not None:
+                tried.append(f"{length} to {new}")
+            if result is not None and result.verdict is Verdict.FAIL:
+                return failed(name, result.message, result.parameters)
+    if not tried:
+        raise Skip("the forward pass takes no other size")
+    return passed(name, "axes of " + ", ".join(tried))
+
+
+def _sizes(length: int) -> list[int]:
+    block = 33 if length < 33 else 65 if length < 65 else length + 1
+    return [n for n in dict.fromkeys((1, length + 1, block, 0)) if n != length]
+
+
+def _resized(length: int, new: int) -> Change:
+    def change(t: torch.Tensor) -> torch.Tensor:
+        if t.layout is not torch.strided:
+            return t
+        for axis in range(t.ndim):
+            if t.shape[axis] == length:
+                t = t.index_select(axis, torch.arange(new, device=t.device) % length)
+        if new > length and (t.is_floating_point() or t.is_complex()):
+            jitter = torch.rand(t.shape, generator=torch.Generator().manual_seed(new), dtype=torch.float64)
+            t = t * (0.9 + 0.2 * jitter).to(dtype=t.real.dtype if t.is_complex() else t.dtype, device=t.device)
+        return t
+
+    return change
+

@@ -1,0 +1,148 @@
+"""Inputs with the same numbers in other circumstances: layouts, subsets that require grad, one tensor twice."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+
+from gradcheck.report.records import VariationResult
+from gradcheck.variations.base import Context, Gradients, Skip, differing, failed, passed
+
+_SUBSETS = 6
+_PAIRS = 3
+
+
+def layouts(context: Context) -> VariationResult:
+    """Run with every input non-contiguous."""
+    name = "non-contiguous inputs"
+    subject = context.subject
+    if not any(t.numel() > 1 for t in subject.inputs.values()):
+        raise Skip("there is no input of more than one entry")
+    try:
+        with torch.enable_grad(), subject.running({}, change=_strided) as (leaves, outputs):
+            values = [outputs[path].detach().clone() for path in subject.output_paths]
+            found = subject.gradients(leaves, outputs, context.cotangents)
+    except Exception as error:  # noqa: BLE001 - a forward pass may refuse a layout, for any reason
+        raise Skip(f"the forward pass does not take them ({_first_line(error)})") from error
+    for value, expected in zip(values, subject.outputs, strict=True):
+        if not _same_values(value, expected, subject.epsilon):
+            return failed(name, "the forward pass itself gives another value for a non-contiguous input: check its use of strides")
+    wrong = differing(context, found, context.gradients, subject.names)
+    if wrong:
+        return failed(name, "a non-contiguous input gives another gradient than the same numbers contiguous", wrong)
+    return passed(name)
+
+
+def _strided(_: str, data: torch.Tensor) -> torch.Tensor:
+    if data.layout is not torch.strided or data.numel() < 2 or type(data) is not torch.Tensor:
+        return data
+    wide = torch.empty((*data.shape, 2), dtype=data.dtype, device=data.device)
+    wide[..., 0] = data
+    wide[..., 1] = data.flatten()[0]
+    return wide[..., 0] if data.is_contiguous() else data.contiguous()
+
+
+def _same_values(a: torch.Tensor, b: torch.Tensor, epsilon: float) -> bool:
+    if a.shape != b.shape:
+        return False
+    difference = torch.nan_to_num((a - b).abs())
+    largest = float(torch.nan_to_num(b.abs()).max()) if b.numel() else 0.0
+    return not a.numel() or float(difference.max()) <= max(1e4 * epsilon, epsilon**0.5) * max(largest, 1e-30)
+
+
+def requires_grad_subsets(context: Context) -> VariationResult:
+    """Let only some leaves require grad: the gradients of those must not change."""
+    name = "requires_grad subsets"
+    subject = context.subject
+    if len(subject.names) < 2:
+        raise Skip("only one leaf requires grad")
+    for subset in _subsets(subject.names, context.inputs):
+        found = _with_subset(context, subset)
+        if found is None:
+            continue
+        wrong = differing(context, found, context.gradients, subset)
+        if wrong:
+            shown = ", ".join(subset[:3]) + (", ..." if len(subset) > 3 else "")
+            return failed(name, f"when only {shown} requires grad, its gradient is another one", wrong)
+        extra = [key for key, g in found.items() if key not in subset and g is not None]
+        if extra:
+            return failed(name, f"a gradient is returned for {extra[0]}, which does not require it", extra)
+    return passed(name)
+
+
+def _subsets(names: Sequence[str], inputs: Sequence[str]) -> list[list[str]]:
+    """Return each leaf alone and all but each, where these are few; else inputs, parameters, halves."""
+    if len(names) <= _SUBSETS:
+        alone = [[name] for name in names]
+        all_but = [[other for other in names if other != name] for name in names] if len(names) > 2 else []
+        return alone + all_but
+    parameters = [name for name in names if name not in inputs]
+    chosen = [list(inputs), parameters, list(names[::2]), list(names[1::2]), [names[0]], [names[-1]]]
+    return [subset for subset in chosen if subset and len(subset) < len(names)]
+
+
+def _with_subset(context: Context, subset: Sequence[str]) -> Gradients | None:
+    subject = context.subject
+    with torch.enable_grad(), subject.running({}, names=subset) as (leaves, outputs):
+        if not any(outputs[path].requires_grad for path in subject.output_paths):
+            return None
+        return subject.gradients(leaves, outputs, context.cotangents)
+
+
+def same_tensor_twice(context: Context) -> VariationResult:
+    """Pass one tensor for two inputs: its gradient is the sum of both."""
+    name = "same tensor twice"
+    subject = context.subject
+    pairs = [
+        (a, b)
+        for a, b in itertools.combinations(context.inputs, 2)
+        if _alike(subject._input_data[a], subject._input_data[b])
+    ][:_PAIRS]
+    if not pairs:
+        raise Skip("no two inputs have the same shape and dtype")
+    done = 0
+    for a, b in pairs:
+        outcome = _alias(context, a, b)
+        if outcome is None:
+            continue
+        done += 1
+        if not outcome:
+            return failed(name, f"with one tensor passed as {a} and {b}, its gradient is not the sum of theirs", [a, b])
+    if not done:
+        raise Skip("the forward pass does not take one tensor for two inputs")
+    return passed(name)
+
+
+def _alike(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and a.numel() > 0
+
+
+def _alias(context: Context, a: str, b: str) -> bool | None:
+    """Return whether the gradient of an aliased input is the sum; None where that cannot be asked."""
+    subject, us = context.subject, context.cotangents
+    value = subject._input_data[a]
+    try:
+        with torch.enable_grad(), subject.running({b: value.clone()}) as (leaves, outputs):
+            expected = [outputs[path].detach() for path in subject.output_paths]
+            if any(e.shape != u.shape for e, u in zip(expected, us, strict=True)) or not _finite(expected):
+                return None
+            apart = subject.gradients(leaves, outputs, us)
+        with torch.enable_grad(), subject.running({}, aliases={b: a}) as (leaves, outputs):
+            together = subject.gradients(leaves, outputs, us)[a]
+    except Exception:  # noqa: BLE001 - a forward pass may refuse equal inputs, for any reason
+        return None
+    both = [g for g in (apart[a], apart[b]) if g is not None]
+    total = sum(both[1:], start=both[0]) if both else None
+    if total is not None and not _finite([total]):
+        return None
+    return not differing(context, {a: together}, {a: total}, [a])
+
+
+def _finite(tensors: Sequence[torch.Tensor]) -> bool:
+    return all(bool(torch.isfinite(t).all()) for t in tensors)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:100]

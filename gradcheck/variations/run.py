@@ -1,0 +1,67 @@
+"""All variations, in the order of what they cost against what they catch, within a budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from gradcheck.errors import UsageError
+from gradcheck.report.records import Verdict, VariationResult
+from gradcheck.suggest import did_you_mean
+from gradcheck.variations import cotangents, elsewhere, inputs, repetition
+from gradcheck.variations.base import Context, Skip, Variation, failed
+
+VARIATIONS: dict[str, Variation] = {
+    "nothing changed in place": repetition.unchanged,
+    "repeated backward": repetition.repeated_backward,
+    "linearity": cotangents.linearity,
+    "each output alone": cotangents.each_output_alone,
+    "cotangent layouts": cotangents.cotangent_layouts,
+    "requires_grad subsets": inputs.requires_grad_subsets,
+    "non-contiguous inputs": inputs.layouts,
+    "same tensor twice": inputs.same_tensor_twice,
+    **{label: elsewhere.special(label) for label in elsewhere.SPECIAL},
+    "other sizes": elsewhere.other_sizes,
+}
+NAMES = tuple(VARIATIONS)
+
+# Variations may take this many times one forward and backward pass, or these seconds if that is more.
+_BUDGET, _SECONDS = 3.0, 3.0
+
+
+def run(context: Context, seconds_per_pull: float) -> tuple[VariationResult, ...]:
+    """Run the variations that the options ask for; those that do not fit the budget are skipped, and say so."""
+    wanted = _wanted(context.options.variations)
+    budget = float("inf") if isinstance(context.options.variations, frozenset) else max(_SECONDS, _BUDGET * seconds_per_pull)
+    start = time.perf_counter()
+    results = []
+    for name in wanted:
+        if time.perf_counter() - start > budget:
+            results.append(VariationResult(name, None, f"skipped: over budget; ask for it with variations={{{name!r}}}"))
+        else:
+            results.append(_one(name, VARIATIONS[name], context))
+    return tuple(results)
+
+
+def _wanted(chosen: bool | frozenset[str]) -> list[str]:
+    if isinstance(chosen, bool):
+        return list(VARIATIONS) if chosen else []
+    for name in sorted(chosen):
+        if name not in VARIATIONS:
+            raise UsageError(f"Unknown variation {name!r}." + did_you_mean(name, NAMES, "The variations are"))
+    return [name for name in VARIATIONS if name in chosen]
+
+
+def _one(name: str, variation: Callable[[Context], VariationResult], context: Context) -> VariationResult:
+    try:
+        return variation(context)
+    except Skip as reason:
+        return VariationResult(name, None, f"skipped: {reason}")
+    except Exception as error:  # noqa: BLE001 - a backward pass that was right and now raises is a finding
+        text = (str(error).splitlines() or [""])[0][:200]
+        return failed(name, f"the backward pass raises {type(error).__name__}: {text}")
+
+
+def verdict(results: tuple[VariationResult, ...]) -> list[Verdict]:
+    """Return the verdicts of those that ran."""
+    return [result.verdict for result in results if result.verdict is not None]
