@@ -1,0 +1,39 @@
+"""Tensors with given strides: a backward pass may be right for one layout only, so layouts are reproduced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+
+def arrange(value: torch.Tensor, strides: Sequence[int]) -> torch.Tensor:
+    """Return a copy of the value with these strides; along strides of 0 its first entry is repeated.
+
+    Where the strides let entries share memory in another way, the copy is contiguous.
+    """
+    compact, kept = value, list(strides)
+    for axis, stride in enumerate(strides):
+        if stride == 0 and value.shape[axis] > 1:
+            compact, kept[axis] = compact.narrow(axis, 0, 1), 1
+    try:
+        result = torch.empty_strided(compact.shape, kept, dtype=value.dtype, device=value.device)
+        result.copy_(compact)
+    except RuntimeError:
+        return value.contiguous().clone()
+    return result.expand(value.shape)
+
+
+def copy(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Return a detached copy with the same strides, in memory of its own."""
+    source = tensor.detach().resolve_conj().resolve_neg()
+    source = source.to(dtype or source.dtype)
+    if tensor.layout is not torch.strided or source.numel() == 0:
+        return source.clone()
+    return arrange(source, tensor.stride())
+
+
+def moved(point: torch.Tensor, direction: torch.Tensor, t: float) -> torch.Tensor:
+    """Return point + t * direction with the strides of the point."""
+    value = torch.add(point, direction, alpha=t)
+    return value if value.stride() == point.stride() else arrange(value, point.stride())

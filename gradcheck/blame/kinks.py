@@ -1,0 +1,50 @@
+"""A claimed value outside the one-sided derivatives of the whole may still be one subgradient per entry.
+
+An operation that sums several kinks, relu(x) - relu(y) with zeros in both, has one-sided derivatives that
+enclose none of its valid gradients. So the entries that sit on a kink are looked at one by one, where each has
+an interval of its own, and everything else must be right without them.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from gradcheck.blame.bench import Bench, Pulled
+
+# Entries looked at singly; operations with more of them on a kink at once are not excused.
+_MOST = 64
+
+
+def excuse(bench: Bench, pulled: Pulled) -> bool:
+    """Whether every entry on a kink has an admissible gradient, and the others are right."""
+    entries = _special_entries(bench.problem.points)
+    if not entries or len(entries) > _MOST:
+        return False
+    directions = bench.directions()
+    on_a_kink = False
+    for argument, index in entries:
+        alone: list[torch.Tensor | None] = [None] * len(directions)
+        one = torch.zeros_like(bench.problem.points[argument]).contiguous()
+        one.view(-1)[index] = 1.0
+        alone[argument] = one
+        probe = bench.probe(pulled, alone)
+        on_a_kink |= probe.estimate.kink
+        if probe.distance > probe.uncertainty:
+            return False
+        directions[argument] = directions[argument].clone(memory_format=torch.contiguous_format)
+        directions[argument].view(-1)[index] = 0.0
+    if not on_a_kink:
+        return False
+    rest = bench.probe(pulled, list(directions))
+    return rest.distance <= rest.uncertainty + bench.noise(pulled, directions)
+
+
+def _special_entries(points: tuple[torch.Tensor, ...]) -> list[tuple[int, int]]:
+    """Return (argument, flat index) of the entries that are zero or equal to another of the same argument."""
+    found = []
+    for argument, point in enumerate(points):
+        flat = point.reshape(-1)
+        _, inverse, counts = torch.unique(flat, return_inverse=True, return_counts=True)
+        special = (flat == 0) | (counts[inverse] > 1)
+        found += [(argument, int(index)) for index in special.nonzero().reshape(-1)[: _MOST + 1]]
+    return found

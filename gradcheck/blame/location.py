@@ -1,0 +1,106 @@
+"""Where in the user's code something happens.
+
+The innermost frame that belongs neither to PyTorch, nor to the standard library, nor to us is the line that
+the user wrote. Paths are shown as the user would type them: relative where they are below the working
+directory.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import linecache
+import os
+import re
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+_OURS = str(Path(__file__).parents[1]) + os.sep
+_STANDARD = sysconfig.get_path("stdlib") + os.sep
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_DEF = re.compile(r"\s*(async\s+)?def\b")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of a source file."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{_shown(self.file)}:{self.line}"
+
+    @property
+    def source(self) -> str | None:
+        """The text of the line, None where there is no source."""
+        return linecache.getline(self.file, self.line).strip() or None
+
+
+def _shown(file: str) -> str:
+    if file.startswith("<"):
+        return file
+    relative = os.path.relpath(file)
+    return file if relative.startswith("..") else relative
+
+
+@functools.cache
+def _packages() -> tuple[str, ...]:
+    folders = []
+    for name in ("torch", "numpy"):
+        module = sys.modules.get(name)
+        if module is not None and module.__file__ is not None:
+            folders.append(str(Path(module.__file__).parent) + os.sep)
+    return (*folders, _OURS)
+
+
+@functools.cache
+def is_users(code: CodeType) -> bool:
+    """Whether the code was written by the user, or by a library of theirs."""
+    file = code.co_filename
+    if file.startswith(("<frozen", "<__array_function__")) or file.startswith(_packages()):
+        return False
+    return not file.startswith(_STANDARD) or any(part in file for part in _INSTALLED)
+
+
+def caller() -> Place | None:
+    """Return the innermost line of the user's on the stack, None where there is none."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if is_users(frame.f_code):
+            return Place(frame.f_code.co_filename, frame.f_lineno)
+        frame = frame.f_back
+    return None
+
+
+def raised_at(traceback: TracebackType | None) -> Place | None:
+    """Return the innermost line of the user's in a traceback, None where there is none."""
+    found = None
+    while traceback is not None:
+        if is_users(traceback.tb_frame.f_code):
+            found = Place(traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
+        traceback = traceback.tb_next
+    return found
+
+
+def definition(function: Any) -> Place | None:
+    """Return the line of a function's ``def``, seen through decorators, partials and bound methods."""
+    function = getattr(function, "__func__", function)
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    code = getattr(function, "__code__", None)
+    if code is None:
+        called = getattr(type(function), "__call__", None)
+        code = getattr(called, "__code__", None)
+    if code is None or not is_users(code):
+        return None
+    # a code object starts at its first decorator
+    for line in range(code.co_firstlineno, code.co_firstlineno + 20):
+        if _DEF.match(linecache.getline(code.co_filename, line)):
+            return Place(code.co_filename, line)
+    return Place(code.co_filename, code.co_firstlineno)

@@ -1,0 +1,41 @@
+"""Vector-Jacobian products by autograd, without the import that ``grad_outputs`` costs.
+
+``torch.autograd.grad`` with a tensor in ``grad_outputs`` imports sympy, which takes seconds. A scalar on top
+of the outputs whose backward hands out the cotangents, as they are, needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+
+class _Seed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, cotangents: Sequence[torch.Tensor], *outputs: torch.Tensor) -> torch.Tensor:
+        ctx.cotangents = cotangents
+        return torch.zeros((), dtype=torch.float64, device=outputs[0].device)
+
+    @staticmethod
+    def backward(ctx: Any, _: torch.Tensor) -> Any:
+        return (None, *ctx.cotangents)
+
+
+def vjp(
+    outputs: Sequence[torch.Tensor],
+    inputs: Sequence[torch.Tensor],
+    cotangents: Sequence[torch.Tensor],
+    *,
+    create_graph: bool = False,
+) -> list[torch.Tensor | None]:
+    """Return the gradient of <cotangents, outputs> for each input, None where autograd knows no path.
+
+    Every output requires grad; cotangents have the outputs' shapes, and arrive with their own strides.
+    """
+    if not outputs:
+        return [None] * len(inputs)
+    with torch.enable_grad():
+        seed: torch.Tensor = _Seed.apply(list(cotangents), *outputs)  # type: ignore[no-untyped-call]  # torch's own
+        return list(torch.autograd.grad(seed, inputs, create_graph=create_graph, allow_unused=True))

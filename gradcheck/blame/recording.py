@@ -1,0 +1,157 @@
+"""One forward and backward pass of the whole, watched: calls, gradients, hooks, and what depends on what."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from gradcheck.blame.calls import TracedCall
+from gradcheck.blame.chance import Chance
+from gradcheck.blame.computation import Computation
+from gradcheck.blame.hooks import HookWatch
+from gradcheck.blame.location import Place, raised_at
+from gradcheck.blame.pullback import vjp
+from gradcheck.blame.recorder import Recorder
+from gradcheck.blame.trace import Key, Tracer, run_traced
+
+Gradients = Mapping[str, torch.Tensor | None]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a watched run showed.
+
+    ``leaves_of`` names, by call, the leaves that its inputs depend on; ``reaching`` are the calls that the
+    outputs depend on. ``error`` and ``raised`` are set where the backward pass raised.
+    """
+
+    calls: tuple[TracedCall, ...]
+    outputs: tuple[torch.Tensor, ...]
+    cotangents: tuple[torch.Tensor, ...]
+    gradients: Gradients
+    hooks: HookWatch
+    leaves_of: Mapping[str, frozenset[str]]
+    reaching: frozenset[str]
+    unseen: tuple[str, ...]
+    checkpoints: tuple[Place, ...]
+    error: Exception | None = None
+    raised: Place | None = None
+
+
+def record(
+    computation: Computation,
+    chance: Chance,
+    cotangents: Sequence[torch.Tensor | None] | None = None,
+    *,
+    keep: Collection[Key] = (),
+    disabled_hooks: Collection[str] = (),
+) -> Recording:
+    """Run forward and backward under a recorder. Cotangents are drawn where none are given."""
+    recorder = Recorder(keep, disabled_hooks)
+    with contextlib.ExitStack() as stack:
+
+        def run() -> tuple[Mapping[str, torch.Tensor], Sequence[torch.Tensor]]:
+            return stack.enter_context(computation.running({}, track=True))
+
+        (leaves, outputs), tracer = run_traced(run, recorder)
+        drawn = _cotangents(outputs, cotangents, chance)
+        error, gradients = None, dict[str, torch.Tensor | None]()
+        try:
+            with watched_leaves(leaves, recorder.hooks):
+                gradients = pull_back(leaves, outputs, drawn)
+        except Exception as raised:
+            error = raised
+        return _recording(recorder, tracer, leaves, outputs, drawn, gradients, error)
+
+
+def _cotangents(
+    outputs: Sequence[torch.Tensor], given: Sequence[torch.Tensor | None] | None, chance: Chance
+) -> list[torch.Tensor]:
+    if given is None:
+        return [chance.cotangent(output.detach()) for output in outputs]
+    return [
+        torch.zeros_like(output, requires_grad=False) if u is None else u
+        for output, u in zip(outputs, given, strict=True)
+    ]
+
+
+def pull_back(
+    leaves: Mapping[str, torch.Tensor], outputs: Sequence[torch.Tensor], cotangents: Sequence[torch.Tensor]
+) -> dict[str, torch.Tensor | None]:
+    """Return the gradient that autograd gives each leaf; None where there is none."""
+    pairs = [(out, u) for out, u in zip(outputs, cotangents, strict=True) if out.requires_grad]
+    names = [name for name, leaf in leaves.items() if leaf.requires_grad]
+    found = vjp([out for out, _ in pairs], [leaves[name] for name in names], [u for _, u in pairs])
+    return {**dict.fromkeys(leaves), **dict(zip(names, found, strict=True))}
+
+
+@contextlib.contextmanager
+def watched_leaves(leaves: Mapping[str, torch.Tensor], hooks: HookWatch) -> Iterator[None]:
+    """Watch the hooks that leaves carry from before the run."""
+    attached = [
+        (leaf._backward_hooks, dict(leaf._backward_hooks))
+        for leaf in leaves.values()
+        if leaf.requires_grad and leaf.is_leaf and leaf._backward_hooks
+    ]
+    try:
+        for holder, originals in attached:
+            holder.update({key: hooks.watch("leaf", hook) for key, hook in originals.items()})
+        yield
+    finally:
+        for holder, originals in attached:
+            holder.update(originals)
+
+
+def _recording(
+    recorder: Recorder,
+    tracer: Tracer,
+    leaves: Mapping[str, torch.Tensor],
+    outputs: Sequence[torch.Tensor],
+    cotangents: Sequence[torch.Tensor],
+    gradients: Gradients,
+    error: Exception | None,
+) -> Recording:
+    names = {id(leaf): name for name, leaf in leaves.items()}
+    known = {
+        provisional: names[id(tensor)]
+        for provisional, tensor in recorder.flow.leaves.items()
+        if id(tensor) in names
+    }
+    last = recorder.flow.sources(outputs)
+    for call in recorder.calls:
+        call.inputs = tuple(known.get(source, source) for source in call.inputs)
+    return Recording(
+        tuple(recorder.calls),
+        tuple(output.detach() for output in outputs),
+        tuple(cotangents),
+        gradients,
+        recorder.hooks,
+        _leaves_of(recorder.calls, known),
+        _reaching(recorder.calls, last),
+        (*recorder.flow.untraced, *tracer.transformed),
+        tuple(tracer.checkpoints),
+        error,
+        raised_at(error.__traceback__) if error is not None else None,
+    )
+
+
+def _leaves_of(calls: Sequence[TracedCall], known: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    names = frozenset(known.values())
+    for call in calls:
+        sources = [*call.inputs, *(known.get(s, s) for read in call.hidden for s in read.sources)]
+        direct = frozenset(source for source in sources if source in names)
+        found[call.id] = direct.union(*(found.get(source, frozenset()) for source in sources))
+    return found
+
+
+def _reaching(calls: Sequence[TracedCall], last: Sequence[str]) -> frozenset[str]:
+    reached = set(last)
+    for call in reversed(calls):
+        if call.id in reached:
+            reached.update(call.inputs)
+            reached.update(source for read in call.hidden for source in read.sources)
+    return frozenset(reached)

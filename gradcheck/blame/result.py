@@ -1,0 +1,46 @@
+"""What the search for the guilty operation brought to light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradcheck.report.records import Blame, Call
+
+
+@dataclass(frozen=True)
+class BlameCost:
+    """``runs`` and ``backwards`` of the whole; ``evaluations`` and ``pullbacks`` of ``calls`` single calls."""
+
+    runs: int = 0
+    backwards: int = 0
+    calls: int = 0
+    evaluations: int = 0
+    pullbacks: int = 0
+
+    @property
+    def forward_evaluations(self) -> int:
+        """All forward evaluations in units of one run of the whole, rounded up."""
+        return self.runs + -(-self.evaluations // max(self.calls, 1))
+
+    @property
+    def backward_evaluations(self) -> int:
+        """All backward passes in units of one of the whole, rounded up."""
+        return self.backwards + -(-self.pullbacks // max(self.calls, 1))
+
+
+@dataclass(frozen=True)
+class BlameResult:
+    """``blames``: every fault found, those nearest the output first. ``trace``: the calls of the run, in order.
+
+    ``all_calls_right``: every operation that the leaves' gradients pass through was verified alone and is
+    right, no path is cut, and no hook alters a gradient; by the chain rule the whole is then right, and
+    what differs at a kink is a choice of subgradient. ``kinks`` are the operations that sat on one.
+    ``unverified`` says, operation by operation, what could not be examined.
+    """
+
+    blames: tuple[Blame, ...]
+    trace: tuple[Call, ...]
+    all_calls_right: bool
+    kinks: tuple[str, ...] = ()
+    unverified: tuple[str, ...] = ()
+    cost: BlameCost = BlameCost()

@@ -1,0 +1,78 @@
+"""The run once more, each call examined alone just before it is made, and forgotten after it.
+
+So no activation is kept beyond what the run keeps. Which calls to examine, and with what cotangents, is known
+from the recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gradcheck.blame import patches
+from gradcheck.blame.bench import Bench
+from gradcheck.blame.calls import TracedCall
+from gradcheck.blame.chance import Chance
+from gradcheck.blame.problem import Problem, of_call, second_order
+from gradcheck.blame.trace import Invocation, Key, unique_tensors
+from gradcheck.blame.verification import Verification, verify, worst
+from gradcheck.report.records import Verdict
+from gradcheck.subjects.torch.layout import is_number, wide
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``order`` 2: also each vjp's own vjp. ``actual``: with the cotangents that were kept."""
+
+    chance: Chance
+    order: int = 1
+    rtol: float | None = None
+    actual: bool = False
+
+
+class Verifier:
+    """Examines the given calls as they come by; each gets its ``verification``."""
+
+    def __init__(self, calls: Mapping[Key, TracedCall], settings: Settings) -> None:
+        self._calls, self._settings = calls, settings
+
+    def visit(self, invocation: Invocation) -> Any:
+        """Examine the call, then make it."""
+        call = self._calls.get(invocation.key)
+        if call is not None:
+            with patches.undisturbed():
+                call.verification = verify_call(invocation, call, self._settings)
+        return invocation.run()
+
+    def inside(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Leave the insides of custom Functions alone."""
+        return args, kwargs
+
+    def hook(self, kind: str, hook: Callable[..., Any]) -> Callable[..., Any]:
+        """Leave hooks alone."""
+        return hook
+
+
+def verify_call(invocation: Invocation, call: TracedCall, settings: Settings) -> Verification:
+    """Verify one call alone, in double precision where it runs so; a user's own also as it was called."""
+    arguments = unique_tensors((invocation.args, invocation.kwargs))
+    narrow = any(is_number(t) and wide(t.dtype) is not t.dtype for t in arguments)
+    if not narrow:
+        return _all_orders(of_call(invocation, call, double=False), call, settings)
+    double = _all_orders(of_call(invocation, call, double=True), call, settings)
+    if double.verdict is not Verdict.INCONCLUSIVE and not call.user_defined:
+        return double
+    native = _all_orders(of_call(invocation, call, double=False), call, settings)
+    return worst([native] if double.verdict is Verdict.INCONCLUSIVE else [native, double])
+
+
+def _all_orders(problem: Problem, call: TracedCall, settings: Settings) -> Verification:
+    actual = call.kept if settings.actual else None
+    bench = Bench(problem, settings.chance, call.cotangents, actual, settings.rtol)
+    first = verify(bench)
+    if settings.order < 2 or first.verdict is not Verdict.PASS:
+        return first
+    cotangents = bench.pull().cotangents
+    second = Bench(second_order(problem, cotangents), settings.chance, rtol=settings.rtol)
+    return worst([first, verify(second)])
