@@ -65,10 +65,10 @@ def _verify(target: Target, args: tuple[Any, ...], keywords: Mapping[str, Any]) 
     try:
         return verify(*args, **keywords)
     except TargetError as error:
-        cause = error.__cause__
-        if cause is None or "Traceback" in str(error):
+        shown = "" if error.__cause__ is None else excerpt(error.__cause__, target.root)
+        if 'File "' not in shown or "Traceback" in str(error):
             raise
-        raise TargetError(f"{error}\n{excerpt(cause, target.root)}") from cause
+        raise TargetError(f"{error}\n{shown}") from error.__cause__
     except GradcheckError:
         raise
     except (Exception, SystemExit) as error:

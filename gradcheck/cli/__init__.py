@@ -1,0 +1,50 @@
+"""The command line. Nothing heavy is imported before there is something to verify."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit status.
+
+    0: every gradient is right. 1: a gradient is wrong. 2: bad usage, or a target could not be verified. 3:
+    nothing is wrong, but something is inconclusive. 130 and 143: stopped by Ctrl-C, or asked to terminate;
+    what was found so far is shown and written.
+    """
+    import click
+
+    from gradcheck.cli.command import cli
+    from gradcheck.cli.stop import Stopped
+    from gradcheck.errors import GradcheckError
+
+    _print_anything()
+    try:
+        status = cli.main(arguments, prog_name="gradcheck", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except GradcheckError as error:
+        click.echo(f"gradcheck: {error}", err=True)
+        status = 2
+    except Stopped as stopped:
+        status = stopped.status
+    except (KeyboardInterrupt, click.Abort):
+        status = 130
+    except BrokenPipeError:  # the reader of our output went away: not an error of ours
+        sys.stdout = None  # so that leaving does not flush into it again
+        status = 1
+    sys.exit(status or 0)
+
+
+def _print_anything() -> None:
+    """Let names that the output's encoding cannot hold be printed escaped rather than end the run."""
+    import io
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,58 @@
+"""What was found so far, in groups: the one thing that changes while a run goes on."""
+
+from __future__ import annotations
+
+import time
+
+from gradcheck._version import __version__
+from gradcheck.report.records import Report, Verdict
+from gradcheck.report.run import Failure, Group, Run, overall
+
+
+class Collector:
+    """Takes reports as they come; ``run`` returns all of them at any time."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._start = time.perf_counter()
+        self._reports: dict[tuple[str, bool], list[Report]] = {}
+        self._skipped: dict[str, int] = {}
+        self._failures: list[Failure] = []
+
+    def add(self, group: str, report: Report, *, generated: bool = False) -> None:
+        """Take a report of a target's file, or of a family of generated cases."""
+        self._reports.setdefault((group, generated), []).append(report)
+
+    def skip(self, family: str, count: int = 1) -> None:
+        """Count cases of a family that the engine does not support."""
+        self._reports.setdefault((family, True), [])
+        self._skipped[family] = self._skipped.get(family, 0) + count
+
+    def fail(self, target: str, message: str) -> None:
+        """Take what could not be verified at all."""
+        self._failures.append(Failure(target, message))
+
+    def run(self, *, complete: bool) -> Run:
+        """Return everything taken so far; ``complete`` says whether that is all there was to verify."""
+        groups = tuple(
+            Group(name, tuple(reports), generated, self._skipped.get(name, 0) if generated else 0)
+            for (name, generated), reports in self._reports.items()
+        )
+        return Run(
+            verdict=overall(report.verdict for group in groups for report in group.reports),
+            groups=groups,
+            failures=tuple(self._failures),
+            seed=self._seed,
+            seconds=time.perf_counter() - self._start,
+            complete=complete,
+            gradcheck=__version__,
+        )
+
+
+def exit_status(run: Run, *, allow_inconclusive: bool) -> int:
+    """Return 1 where a gradient is wrong, whatever else happened; then 2, 3 and 0 as documented."""
+    if run.verdict is Verdict.FAIL:
+        return 1
+    if run.failures:
+        return 2
+    return 3 if run.verdict is Verdict.INCONCLUSIVE and not allow_inconclusive else 0

@@ -1,0 +1,87 @@
+"""What the user asked for, from the command line and pyproject.toml, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.errors import UsageError
+
+if TYPE_CHECKING:
+    from gradcheck.configuration import Configuration
+
+OPTIONS = ("order", "rtol", "atol", "effort", "seed")
+FILES = ("html", "json", "junit")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Request:
+    """``overrides`` are options given on the command line, ``defaults`` those of pyproject.toml.
+
+    ``cases`` and ``families`` are None and empty where they were not given; ``files`` maps the name of a
+    format to a path.
+    """
+
+    targets: tuple[str, ...] = ()
+    case_files: tuple[str, ...] = ()
+    cases: int | None = None
+    families: tuple[str, ...] = ()
+    jobs: int = 1
+    overrides: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    defaults: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    files: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    github: bool = False
+    verbose: bool = False
+    allow_inconclusive: bool = False
+
+    @property
+    def seed(self) -> int:
+        """The seed that generated cases start from."""
+        return int({**self.defaults, **self.overrides}.get("seed", 0))
+
+
+def make_request(given: Mapping[str, Any], configuration: Configuration) -> Request:
+    """Return the request for click's parameters; what is given on the command line wins.
+
+    Raises:
+        UsageError: where a value cannot be used, or two contradict each other.
+    """
+    from gradcheck.configuration import specs
+    from gradcheck.options import Options
+
+    overrides = {name: given[name] for name in OPTIONS if given[name] is not None} | _variations(given)
+    Options.of(**overrides)
+    run = configuration.run
+    generated = given["cases"] is not None or given["family"] or given["case"]
+    return Request(
+        targets=given["targets"] or (() if generated else specs(configuration)),
+        case_files=given["case"],
+        cases=_positive("--cases", given["cases"]),
+        families=given["family"],
+        jobs=_positive("--jobs", given["jobs"]) or run.get("jobs", 1),
+        overrides=overrides,
+        defaults=configuration.options,
+        files={name: given[name] or run[name] for name in FILES if given[name] or name in run},
+        github=given["github"] or run.get("github", False),
+        verbose=given["verbose"],
+        allow_inconclusive=given["allow_inconclusive"] or run.get("allow-inconclusive", False),
+    )
+
+
+def _variations(given: Mapping[str, Any]) -> dict[str, Any]:
+    if given["no_variations"] and given["variations"]:
+        raise UsageError("--no-variations and --variations contradict each other; give one of them.")
+    if given["no_variations"]:
+        return {"variations": False}
+    return {"variations": frozenset(given["variations"])} if given["variations"] else {}
+
+
+def _positive(name: str, value: int | None) -> int | None:
+    if value is not None and value < 1:
+        raise UsageError(
+            f"Expected a number of at least 1 but got {name} {value}; leave it out for the default."
+        )
+    return value

@@ -1,0 +1,79 @@
+"""What a run shows while it goes on: each report as it comes, and a progress bar on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from gradcheck.report.records import Report
+from gradcheck.report.sentences import headline
+from gradcheck.report.text import STYLES, make_console, show
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from gradcheck.report.run import Run
+
+_MOST_GENERATED = 10  # failing generated cases told in full
+
+
+class Screen:
+    """Standard output; errors go to standard error."""
+
+    def __init__(self, *, verbose: bool, alone: bool) -> None:
+        self._verbose = verbose
+        self._alone = alone  # a single target is shown in full also where it passes
+        self._told = 0
+        self._console: Console = make_console(sys.stdout)
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def report(self, report: Report, *, generated: bool = False) -> None:
+        """Show a report: in full where it does not pass or it was asked for, else in a line or not at all."""
+        if self._verbose or (not generated and (self._alone or not report.ok)):
+            show(report, self._console, verbose=self._verbose)
+        elif not generated:
+            self._console.print(headline(report), style=STYLES[report.verdict], soft_wrap=True)
+        elif not report.ok:
+            self._generated(report)
+
+    def _generated(self, report: Report) -> None:
+        self._told += 1
+        if self._told <= _MOST_GENERATED:
+            show(report, self._console)
+        elif self._told == _MOST_GENERATED + 1:
+            self._console.print("further cases are counted below; -v and --json have them all", style="dim")
+
+    def error(self, message: str) -> None:
+        """Show why something could not be verified."""
+        make_console(sys.stderr).print(f"gradcheck: {message}", soft_wrap=True, style="red")
+
+    def advance(self, label: str = "") -> None:
+        """Move the progress bar by one."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, advance=1, description=label)
+
+    @contextmanager
+    def progress(self, total: int) -> Iterator[None]:
+        """Show a bar for so many steps while the block runs; nothing where output is no terminal."""
+        if not self._console.is_terminal or total < 2:
+            yield
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True) as bar:
+            self._progress, self._task = bar, bar.add_task("", total=total)
+            try:
+                yield
+            finally:
+                self._progress = self._task = None
+
+    def finish(self, run: Run) -> None:
+        """Show the tables and the conclusion."""
+        from gradcheck.report.summary import show_summary
+
+        show_summary(run, self._console)

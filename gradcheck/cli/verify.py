@@ -1,0 +1,56 @@
+"""One run of ``gradcheck verify``: prepare everything that can be refused, verify, show and write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gradcheck.cli import outputs
+from gradcheck.cli.collect import Collector, exit_status
+from gradcheck.cli.request import Request
+from gradcheck.cli.screen import Screen
+from gradcheck.cli.stop import Stopped, stoppable
+from gradcheck.cli.work import Work, plan
+
+if TYPE_CHECKING:
+    from gradcheck.report.run import Run
+
+
+def verify(request: Request) -> int:
+    """Do what was asked for and return the exit status.
+
+    Raises:
+        UsageError: before anything runs, where the request cannot be carried out.
+    """
+    outputs.require(request.files)
+    collector = Collector(request.seed)
+    status = None
+    with stoppable():
+        try:
+            screen, works = plan(request, collector)
+            _carry_out(works, screen, collector)
+        except Stopped as stopped:
+            screen, status = Screen(verbose=False, alone=False), stopped.status
+    run = collector.run(complete=status is None)
+    _tell(run, request, screen)
+    if status is not None:
+        return status
+    return exit_status(run, allow_inconclusive=request.allow_inconclusive)
+
+
+def _carry_out(works: Sequence[Work], screen: Screen, collector: Collector) -> None:
+    with screen.progress(sum(work.steps for work in works)):
+        for work in works:
+            work.run(screen, collector)
+
+
+def _tell(run: Run, request: Request, screen: Screen) -> None:
+    screen.finish(run)
+    try:
+        outputs.write(run, request.files, allow_inconclusive=request.allow_inconclusive)
+    finally:
+        if request.github:
+            from gradcheck.report.github import to_annotations, write_summary
+
+            print(to_annotations(run), end="")
+            write_summary(run)

@@ -1,0 +1,108 @@
+"""What there is to do, loaded and checked: targets, engines on generated cases, saved cases."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from gradcheck.cli.request import Request
+from gradcheck.cli.screen import Screen
+from gradcheck.errors import TargetError, UsageError
+
+if TYPE_CHECKING:
+    from gradcheck.cli.collect import Collector
+    from gradcheck.engines.base import Engine
+    from gradcheck.targets import Target
+
+
+class Work(Protocol):
+    """A part of a run; ``steps`` is how far it moves the progress bar."""
+
+    @property
+    def steps(self) -> int:
+        """How many reports it makes."""
+        ...
+
+    def run(self, screen: Screen, collector: Collector) -> None:
+        """Verify, showing and collecting each report as it comes."""
+        ...
+
+
+def plan(request: Request, collector: Collector) -> tuple[Screen, list[Work]]:
+    """Load what the request names. What raises while it is loaded is collected as a failure.
+
+    Raises:
+        UsageError: where something named is not there, or does not go with the rest.
+    """
+    targets, engines, failures = _load(request)
+    _check_generated_options(request, targets, engines, failures)
+    screen = Screen(verbose=request.verbose, alone=len(targets) == 1)
+    for spec, message in failures:
+        collector.fail(spec, message)
+        screen.error(message)
+    works = list(_works(request, targets, engines, failures))
+    return screen, works
+
+
+def _works(
+    request: Request, targets: list[Target], engines: list[Engine], failures: list[tuple[str, str]]
+) -> Iterator[Work]:
+    if targets:
+        from gradcheck.cli.targets import Targets
+
+        yield Targets(tuple(targets), request)
+    if engines or not (targets or failures):
+        from gradcheck.cli.generated import generated_works
+
+        yield from generated_works(engines, request)
+
+
+def _load(request: Request) -> tuple[list[Target], list[Engine], list[tuple[str, str]]]:
+    targets: dict[str, Target] = {}
+    engines: list[Engine] = []
+    failures: list[tuple[str, str]] = []
+    for spec in dict.fromkeys(request.targets):
+        try:
+            found = _load_one(spec)
+        except TargetError as error:
+            failures.append((spec, str(error)))
+            continue
+        if isinstance(found, tuple):
+            for target in found:
+                targets[target.spec] = _with_defaults(target, request)
+        else:
+            engines.append(found)
+    return list(targets.values()), engines, failures
+
+
+def _load_one(spec: str) -> tuple[Target, ...] | Engine:
+    from gradcheck.targets import load
+
+    return load(spec)
+
+
+def _with_defaults(target: Target, request: Request) -> Target:
+    return dataclasses.replace(target, options={**request.defaults, **target.options})
+
+
+def _check_generated_options(
+    request: Request,
+    targets: Sequence[Target],
+    engines: Sequence[Engine],
+    failures: Sequence[tuple[str, str]],
+) -> None:
+    given = [
+        name
+        for name, value in (
+            ("--cases", request.cases),
+            ("--family", request.families),
+            ("--case", request.case_files),
+        )
+        if value
+    ]
+    if given and (targets or failures) and not engines:
+        raise UsageError(
+            f"{given[0]} is about cases for an engine, but {request.targets[0]} is no engine; "
+            "leave one of them out."
+        )
