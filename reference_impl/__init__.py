@@ -1,5 +1,6 @@
 """Backpropagation in NumPy, as in the lecture: over an MLP layer by layer, and over any graph."""
 
+from reference_impl import mlp
 from reference_impl.backprop import (
     ForwardPass,
     backward,
@@ -53,6 +54,7 @@ __all__ = [
     "forward",
     "infer_shape",
     "jacobian",
+    "mlp",
     "value",
     "value_and_gradients",
 ]

@@ -169,7 +169,10 @@ def leaf_values(graph: Graph, values: Values) -> dict[str, Array]:
 def _leaf_value(name: str, shape: tuple[int, ...], values: Values) -> Array:
     if name not in values:
         raise ValuesError(f"Leaf {name!r} has no value. Give it an array of shape {shape}.")
-    array = np.asarray(values[name])
+    try:
+        array = np.asarray(values[name])
+    except ValueError as error:
+        raise ValuesError(f"Expected an array for leaf {name!r}: {error}") from error
     if array.dtype.kind not in "fc":
         if array.dtype.kind not in "iub":
             raise ValuesError(f"Expected numbers for leaf {name!r} but got dtype {array.dtype}.")
