@@ -27,8 +27,8 @@ def unbroadcast(cotangent: Array, shape: tuple[int, ...]) -> Array:
     if cotangent.shape == shape:
         return cotangent
     new = cotangent.ndim - len(shape)
-    stretched = tuple(i for i, n in enumerate(shape, new) if n == 1)
-    return add_up(cotangent, axis=tuple(range(new)) + stretched).reshape(shape)
+    stretched = [i for i, n in enumerate(shape, new) if n == 1]
+    return add_up(cotangent, axis=(*range(new), *stretched)).reshape(shape)
 
 
 def positions(axis: Axis, ndim: int) -> tuple[int, ...]:

@@ -220,6 +220,7 @@ REDUCTIONS = [
         for s, options in REDUCED
     ),
     *(row(n, s, **options) for n in ("sum", "prod", "norm") for s, options in EMPTIED),
+    row("cumsum", (3, 2)),
     row("prod", at([[0.0, 2.0, 3.0], [0.0, 5.0, 0.0]]), axis=1),
     row("prod", at([[0.0, 2.0, 3.0], [0.0, 5.0, 0.0]]), axis=0),
     row("prod", at([[0.0, 2.0, 3.0], [4.0, 5.0, -1.0]])),
@@ -236,7 +237,8 @@ NORMALISATION = [
         for name in ("softmax", "log_softmax")
         for shape, axis in [((3,), -1), ((2, 3), 0), ((2, 3, 4), 1), ((2, 1), 1), ((0, 3), 1), ((2, 0), 1)]
     ),
-    row("softmax", (2, 3)),
+    row("softmax", (2, 3, 4)),
+    row("log_softmax", (2, 3, 4)),
     row("layer_norm", (2, 3, 5), (5,), (5,)),
     row("layer_norm", (2, 3, 5), (3, 5), (3, 5), axes=2, epsilon=1e-3),
     row("layer_norm", (4,), (4,), (4,)),
@@ -247,7 +249,8 @@ NORMALISATION = [
     row("batch_norm", (2, 3, 2, 2), (3,), (3,)),
     row("batch_norm", (4, 1, 2), (1,), (1,)),
     row("dropout", (3, 4), mask=_MASK((3, 4)) < 0.7, rate=0.3),
-    row("dropout", (3, 4), mask=_MASK((4,)) < 0.5),
+    row("dropout", (3, 4), mask=np.array([True, False, True, True])),
+    row("dropout", (4,), mask=_MASK((3, 4)) < 0.5),
     row("dropout", (), mask=np.array(True), rate=0.0),
     row("dropout", (0, 2), mask=np.ones((0, 2), np.bool_)),
 ]
@@ -258,11 +261,13 @@ POOLING = [
     row("max_pool2d", (1, 1, 5, 5), size=3, stride=1, padding=1),
     row("max_pool2d", (1, 1, 7, 7), size=2, stride=3),
     row("max_pool2d", (1, 2, 1, 1), size=1),
+    row("max_pool2d", (2, 4, 5), size=2),
     row("max_pool2d", (0, 2, 4, 4), size=2),
     row("avg_pool2d", (2, 3, 4, 6), size=2),
     row("avg_pool2d", (2, 3, 5, 6), size=(3, 2), stride=(1, 2), padding=(1, 0)),
     row("avg_pool2d", (1, 1, 5, 5), size=3, stride=1, padding=1),
     row("avg_pool2d", (1, 1, 7, 7), size=2, stride=3),
+    row("avg_pool2d", (3, 4, 5), size=2, padding=1),
     row("avg_pool2d", (0, 2, 4, 4), size=2),
 ]
 
