@@ -1,0 +1,81 @@
+"""A factor that differs from entry to entry, but is a known array or a known function of the parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from gradcheck.diagnose.evidence import Array
+from gradcheck.diagnose.hypothesis import Hypothesis
+from gradcheck.diagnose.sample import Sample
+from gradcheck.diagnose.scene import Scene
+
+
+def _sigmoid(x: Array) -> Array:
+    result: Array = 0.5 * (1 + np.tanh(x / 2))
+    return result
+
+
+# What a backward pass multiplies by, as a function of the operation's input x.
+_FUNCTIONS: dict[str, Callable[[Array], Array]] = {
+    "{x}": lambda x: x,
+    "2·{x}": lambda x: 2 * x,
+    "{x}²": lambda x: x**2,
+    "|{x}|": np.abs,
+    "sign({x})": np.sign,
+    "1 - tanh({x})² (the derivative of tanh)": lambda x: 1 - np.tanh(x) ** 2,
+    "1 - tanh({x})": lambda x: 1 - np.tanh(x),
+    "σ({x})(1 - σ({x})) (the derivative of the sigmoid)": lambda x: _sigmoid(x) * (1 - _sigmoid(x)),
+    "σ({x})": _sigmoid,
+    "1 - σ({x})": lambda x: 1 - _sigmoid(x),
+    "exp({x})": np.exp,
+    "cos({x})": np.cos,
+    "-sin({x})": lambda x: -np.sin(x),
+    "√{x}": np.sqrt,
+}
+# A wrong factor in the place of the right one: {wrong, right}.
+_MIXED: dict[str, Callable[[Array], Array]] = {
+    "1 - {x}² instead of 1 - tanh({x})²: is the derivative of tanh taken at its input instead of its "
+    "output?": lambda x: (1 - x**2) / (1 - np.tanh(x) ** 2),
+    "{x}(1 - {x}) instead of σ({x})(1 - σ({x})): is the derivative of the sigmoid taken at its input instead "
+    "of its output?": lambda x: x * (1 - x) / (_sigmoid(x) * (1 - _sigmoid(x))),
+    "sin({x}) instead of cos({x})": lambda x: np.sin(x) / np.cos(x),
+}
+
+
+def elementwise(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
+    """Propose that the true gradient differs by a factor that varies with a known array."""
+    if sample.misshapen or not sample.clear or sample.informative.sum() < 3:
+        return
+    for name, array in scene.known_arrays(sample.name).items():
+        given = np.asarray(array)
+        if given.dtype.kind not in "fc" or not _fits_in(given.shape, sample.shape) or given.size < 3:
+            continue
+        yield from _of(sample, name, np.broadcast_to(given, sample.shape))
+
+
+def _fits_in(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, into) == into
+    except ValueError:
+        return False
+
+
+def _of(sample: Sample, name: str, x: Array) -> Iterator[Hypothesis]:
+    with np.errstate(all="ignore"):
+        for text, function in _FUNCTIONS.items():
+            words, factor = text.format(x=name), function(x)
+            missing = f"the factor {words} is missing from {sample.name}'s gradient."
+            yield _hypothesis(sample, missing[0].upper() + missing[1:], sample.claimed * factor, words)
+            twice = f"{sample.name}'s gradient has a factor {words} too many."
+            yield _hypothesis(sample, twice, sample.claimed / factor, words)
+        for text, function in _MIXED.items():
+            words = text.format(x=name)
+            message = f"{sample.name}'s gradient has the factor {words}"
+            message += "" if message.endswith("?") else "."
+            yield _hypothesis(sample, message, sample.claimed / function(x), words)
+
+
+def _hypothesis(sample: Sample, message: str, repaired: Array, factor: str) -> Hypothesis:
+    return Hypothesis("scale", message, sample.fit(repaired), 4.0, {"factor": factor})

@@ -1,0 +1,52 @@
+"""What a diagnosis is made from: plain arrays, whoever measured them and however."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """The claimed gradient of one parameter beside the expected one.
+
+    ``claimed`` may have another shape than ``expected`` (that is a finding), and is None where no gradient
+    was given. ``uncertainty`` is absolute, one number or one per entry: it bounds the error of ``expected``
+    and the rounding of ``claimed``; inf marks an entry that was not resolved. ``tolerance`` likewise: an
+    error that is larger than the uncertainty but within the tolerance is left alone. ``value`` is the
+    parameter itself, ``examined`` the mask of the entries in which ``expected`` is known, None for all.
+    """
+
+    name: str
+    claimed: Array | None
+    expected: Array
+    uncertainty: Array | float = 0.0
+    value: Array | None = None
+    examined: Array | None = None
+    tolerance: Array | float = 0.0
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What else is known about the subject; everything is optional.
+
+    ``numbers`` are quantities that a wrong factor may turn out to be, by the words that a reader would use
+    ("batch size"). ``arrays`` are constants of the computation: inputs, targets, masks. ``terms`` are known
+    parts of a parameter's true gradient, by parameter, then by description ("its use in the decoder").
+    ``uses`` counts how often a parameter enters the computation. ``second_call`` holds the gradients that a
+    repeated call claimed. ``changed`` says, by parameter, who changed it in place ("the gradient function").
+    ``order`` lists the parameters from the input to the output; () where that is not known.
+    """
+
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+    terms: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    uses: Mapping[str, int] = field(default_factory=dict)
+    second_call: Mapping[str, Array | None] = field(default_factory=dict)
+    changed: Mapping[str, str] = field(default_factory=dict)
+    order: tuple[str, ...] = ()

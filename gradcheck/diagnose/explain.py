@@ -1,0 +1,143 @@
+"""From discrepancies to named mistakes: try every kind, keep what fits, prefer the simple."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from gradcheck.diagnose.evidence import Discrepancy, Facts
+from gradcheck.diagnose.hypothesis import Hypothesis
+from gradcheck.diagnose.joint import joint_explanations
+from gradcheck.diagnose.kinds import EVIDENT, FITTED
+from gradcheck.diagnose.profile import enters_between, profile
+from gradcheck.diagnose.sample import Sample
+from gradcheck.diagnose.scene import Scene, set_scene
+from gradcheck.diagnose.unexplained import unexplained
+from gradcheck.report.records import Diagnosis
+
+# A hypothesis that leaves something is reported only if it leaves next to nothing.
+_GOOD = 0.999
+# Without much distance from the noise only hypotheses that assume little are believed.
+_SIMPLE = 3.3
+# Alternatives that cost this much more than the best say nothing new.
+_SPREAD = 2.5
+_MOST = 3
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found wrong with a subject's gradients, and what explains it.
+
+    ``parameters``: the diagnoses of each parameter that has any, best first. ``joint``: explanations of
+    several parameters at once (named in ``details["parameters"]``). ``between``: the last wrong and the first
+    right parameter from input to output. ``profile``: the same in a sentence, "" where it tells nothing.
+    """
+
+    parameters: Mapping[str, tuple[Diagnosis, ...]] = field(default_factory=dict)
+    joint: tuple[Diagnosis, ...] = ()
+    between: tuple[str, str] | None = None
+    profile: str = ""
+
+    def of(self, name: str) -> tuple[Diagnosis, ...]:
+        """Return the diagnoses of one parameter, best first; () where nothing is wrong."""
+        return self.parameters.get(name, ())
+
+    @property
+    def headline(self) -> Diagnosis | None:
+        """The one to show first: of several parameters, what explains most; None where nothing is wrong."""
+        if self.joint and len(self.joint[0].details["parameters"]) == len(self.parameters):
+            return self.joint[0]
+        firsts = [listed[0] for listed in self.parameters.values()]
+        named = [diagnosis for diagnosis in firsts if diagnosis.kind != "unexplained"]
+        # The parameter nearest to the output shows the mistake itself, those before it what became of it.
+        return next(reversed(named or firsts), None)
+
+
+def diagnose(discrepancies: Mapping[str, Discrepancy], facts: Facts | None = None) -> Findings:
+    """Name the mistakes behind wrong gradients. Give all parameters, the right ones too.
+
+    Right gradients get no diagnosis. A wrong one that no known mistake explains gets "unexplained".
+    """
+    scene = set_scene(discrepancies, facts or Facts())
+    found: dict[str, tuple[Diagnosis, ...]] = {}
+    for name in scene.order + tuple(name for name in scene.samples if name not in scene.order):
+        diagnoses = _explain(scene.samples[name], scene)
+        if diagnoses:
+            found[name] = diagnoses
+    return Findings(found, joint_explanations(scene, found), enters_between(scene), profile(scene))
+
+
+def _explain(sample: Sample, scene: Scene) -> tuple[Diagnosis, ...]:
+    evident = [hypothesis for propose in EVIDENT for hypothesis in propose(sample, scene)]
+    evident = _one_of_repetition(evident)
+    rest = _finite_part(sample)
+    if not rest.failing:
+        return _report(evident)
+    if rest is not sample and not _enough(rest):
+        return _report(evident)
+    proposed = list(_proposals(rest, scene))
+    fitting = [hypothesis for hypothesis in proposed if _fits(hypothesis, rest)]
+    if not fitting and not evident:
+        nearest = max(proposed, key=lambda hypothesis: hypothesis.fit.share, default=None)
+        return (unexplained(rest, nearest),)
+    return _report(evident + _best(fitting))
+
+
+def _one_of_repetition(evident: list[Hypothesis]) -> list[Hypothesis]:
+    """Two calls that differ are one finding: accumulation where it is that."""
+    kinds = [hypothesis.kind for hypothesis in evident]
+    kept = []
+    for i, hypothesis in enumerate(evident):
+        again = hypothesis.kind in kinds[:i]
+        if not again and not (hypothesis.kind == "nondeterministic" and "accumulated" in kinds):
+            kept.append(hypothesis)
+    return kept
+
+
+def _proposals(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
+    with np.errstate(all="ignore"):
+        for propose in FITTED:
+            yield from propose(sample, scene)
+
+
+def _finite_part(sample: Sample) -> Sample:
+    """Leave out entries that are claimed to be NaN or infinite: they are a finding of their own."""
+    if sample.finite:
+        return sample
+    finite = np.isfinite(sample.claimed)
+    claimed = np.where(finite, sample.claimed, 0)
+    if sample.misshapen:
+        return replace(sample, claimed=claimed)
+    known = sample.known & finite
+    error = np.where(known, sample.error, 0)
+    return replace(sample, claimed=claimed, known=known, error=error, wrong=sample.wrong & finite)
+
+
+def _enough(sample: Sample) -> bool:
+    return not sample.misshapen and int(sample.wrong.sum()) > 1
+
+
+def _fits(hypothesis: Hypothesis, sample: Sample) -> bool:
+    fit = hypothesis.fit
+    if not sample.clear and not sample.misshapen and hypothesis.cost > _SIMPLE:
+        return fit.exact and hypothesis.kind in ("partial", "masked", "precision")
+    return fit.raw >= 0.5 and (fit.exact or fit.share >= _GOOD)
+
+
+def _best(fitting: list[Hypothesis]) -> list[Hypothesis]:
+    """Keep the simplest of those that fit exactly, then what is nearly as simple; one of each kind."""
+    ranked = sorted(fitting, key=lambda hypothesis: (not hypothesis.fit.exact, hypothesis.cost))
+    kept: list[Hypothesis] = []
+    for hypothesis in ranked:
+        alike = any(other.kind == hypothesis.kind for other in kept)
+        far = bool(kept) and hypothesis.cost > kept[0].cost + _SPREAD
+        worse = bool(kept) and kept[0].fit.exact and not hypothesis.fit.exact
+        if not alike and not far and not worse:
+            kept.append(hypothesis)
+    return kept[:_MOST]
+
+
+def _report(hypotheses: list[Hypothesis]) -> tuple[Diagnosis, ...]:
+    return tuple(hypothesis.diagnosis() for hypothesis in hypotheses)

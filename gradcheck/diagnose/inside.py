@@ -1,0 +1,33 @@
+"""What is wrong inside a part of a gradient that is wrong only there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck.diagnose.evidence import Array
+from gradcheck.diagnose.sample import Sample
+from gradcheck.diagnose.scale import ratio_of
+from gradcheck.diagnose.scene import Scene
+from gradcheck.diagnose.words import number
+
+
+def inside(sample: Sample, scene: Scene, region: Array) -> str:
+    """Return "zero", "of the wrong sign", "1/2 of the true one", or "" where no single words fit."""
+    said, true = sample.claimed[region], sample.expected[region]
+    if not said.any():
+        return "zero"
+    noise = sample.noise[region]
+    if (np.abs(true) <= noise).all():
+        return "not zero, and should be"
+    if (np.abs(said + true) <= noise).all():
+        return "of the wrong sign"
+    found = ratio_of(sample.claimed, sample, region)
+    if found is None or found[0].imag or found[0] == 0:
+        return ""
+    ratio, uncertainty = found[0].real, found[1]
+    if (np.abs(said / ratio - true) > noise).any():
+        return ""
+    named = scene.name_factor(sample.name, ratio, uncertainty)
+    if named is None and said.size < 2:
+        return ""
+    return f"{number(ratio)} times the true one{named.after(number(ratio)) if named else ''}"

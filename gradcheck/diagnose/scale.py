@@ -1,0 +1,149 @@
+"""One factor between claimed and true gradient: sign, scale, and the factor shared by a row or a column."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gradcheck.diagnose.evidence import Array
+from gradcheck.diagnose.hypothesis import Fit, Hypothesis
+from gradcheck.diagnose.sample import Sample
+from gradcheck.diagnose.scene import Scene
+from gradcheck.diagnose.words import axes_words, axis_words, number
+
+# Below this distance from 1 a constant factor is a rounded constant, which is the business of `precision`.
+_ROUNDED = 4e-7
+# Factors of the slices that differ by less than this are nearly one factor.
+_ALIKE = 1e-3
+
+
+def sign(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
+    """Propose that the gradient is the negative of the true one, or its complex conjugate."""
+    if sample.misshapen:
+        return
+    fit = sample.fit(-sample.claimed)
+    yield Hypothesis(
+        "sign", f"{sample.name}'s gradient has the wrong sign everywhere.", fit, 1.0, {"ratio": -1.0}
+    )
+    if sample.claimed.dtype.kind == "c":
+        yield _conjugate(sample)
+
+
+def _conjugate(sample: Sample) -> Hypothesis:
+    message = (
+        f"{sample.name}'s gradient is the complex conjugate of the expected one: the imaginary part has the "
+        "other sign. Expected is g with dL = Re(conj(g) dz), as PyTorch has it; g with dL = Re(g dz), as JAX "
+        "has it, is its conjugate."
+    )
+    fit = sample.fit(sample.claimed.conj())
+    return Hypothesis("sign", message, fit, 1.0, {"conjugate": True})
+
+
+def scale(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
+    """Propose that the gradient is a constant times the true one, and say what the constant is."""
+    if sample.misshapen:
+        return
+    found = ratio_of(sample.claimed, sample)
+    if found is None:
+        return
+    ratio, uncertainty = found
+    if ratio == 0 or abs(ratio - 1) < _ROUNDED:
+        return
+    named = scene.name_factor(sample.name, ratio.real, uncertainty) if ratio.imag == 0 else None
+    entries = int((sample.informative).sum())
+    if named is None and entries < 2:
+        return
+    fit = sample.fit(sample.claimed / ratio)
+    message = f"{sample.name}'s gradient is {number(ratio)} times the true one{_everywhere(entries)}"
+    message += named.after(number(ratio)) if named else ""
+    message += f"; {named.question}" if named and named.question else "."
+    cost = 2.0 + (0.3 * named.cost if named else 1.0)
+    details = {"ratio": _plain(ratio), "uncertainty": uncertainty, "factor": named.text if named else None}
+    yield Hypothesis("scale", message, fit, cost, details)
+
+
+def _everywhere(entries: int) -> str:
+    return f" in all {entries} entries" if entries > 1 else ""
+
+
+def _plain(ratio: complex) -> Any:
+    return [ratio.real, ratio.imag] if ratio.imag else ratio.real
+
+
+def ratio_of(claimed: Array, sample: Sample, mask: Array | None = None) -> tuple[complex, float] | None:
+    """Return the least-squares ratio of a claimed to the expected gradient, and its relative uncertainty."""
+    use = sample.known & np.isfinite(claimed) & (sample.noise > 0)
+    if mask is not None:
+        use &= mask
+    weight = 1 / sample.noise[use]
+    true, said = sample.expected[use] * weight, claimed[use] * weight
+    size = float(np.vdot(true, true).real)
+    if size <= 1.0:
+        return None
+    ratio = complex(np.vdot(true, said)) / size
+    if abs(ratio.imag) <= 1e-9 * abs(ratio):
+        ratio = complex(ratio.real, 0.0)
+    return ratio, 1.0 / float(np.sqrt(size))
+
+
+def sliced_scale(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
+    """Propose that each row, column or other slice is off by its own factor."""
+    ndim = len(sample.shape)
+    if sample.misshapen or ndim < 2 or not sample.clear:
+        return
+    for size in range(ndim - 1, 0, -1):
+        for along in itertools.combinations(range(ndim), size):
+            counts = sample.informative.sum(axis=along, keepdims=True)
+            if counts.size < 2 or np.median(counts) < 3:
+                continue
+            ratios = _sliced_ratios(sample, along)
+            if not np.isfinite(ratios).all() or not ratios.all() or np.abs(ratios - 1).max() < _ROUNDED:
+                continue
+            fit = sample.fit(sample.claimed / ratios)
+            if fit.exact:
+                yield _sliced(sample, scene, along, ratios, fit)
+
+
+def _sliced_ratios(sample: Sample, along: tuple[int, ...]) -> Array:
+    """Return the ratio in each slice, 1 where it has no entry to tell."""
+    true = np.where(sample.known, sample.expected, 0)
+    said = np.where(sample.known, sample.claimed, 0)
+    size = (np.abs(true) ** 2).sum(axis=along, keepdims=True)
+    product = (true.conj() * said).sum(axis=along, keepdims=True)
+    result: Array = np.where(size > 0, product / np.where(size > 0, size, 1), 1.0)
+    return result
+
+
+def _sliced(sample: Sample, scene: Scene, along: tuple[int, ...], ratios: Array, fit: Fit) -> Hypothesis:
+    ndim = len(sample.shape)
+    word = axis_words(1 - along[0], 2) if ndim == 2 else f"slice along {axes_words(along)}"
+    message = f"Each {word} of {sample.name}'s gradient is off by a factor of its own"
+    details: dict[str, Any] = {"along": list(along)}
+    found = _known_ratios(sample, scene, ratios)
+    if found is not None:
+        text, name = found
+        missing = "missing" if text == f"1/{name}" else "too many"
+        message += f", {text}: is a multiplication by {name} {missing}?"
+        return Hypothesis("scale", message, fit, 3.0, {**details, "factor": text})
+    low, high = float(np.abs(ratios).min()), float(np.abs(ratios).max())
+    message += f" (from {number(low)} to {number(high)}), constant within the {word.split()[0]}"
+    middle, spread = (low + high) / 2, (high - low) / (high + low)
+    named = scene.name_factor(sample.name, middle, 2 * spread) if spread < _ALIKE else None
+    message += f": nearly {named.text}." if named else "."
+    return Hypothesis("scale", message, fit, 6.0, {**details, "ratios": np.ravel(ratios).tolist()[:100]})
+
+
+def _known_ratios(sample: Sample, scene: Scene, ratios: Array) -> tuple[str, str] | None:
+    """Return what the factors are, and the array that they are made of."""
+    flat = ratios.reshape(-1)
+    for name, array in scene.known_arrays(sample.name).items():
+        given = np.asarray(array).reshape(-1)
+        if given.shape != flat.shape or given.dtype.kind not in "fc" or not given.all():
+            continue
+        for text, candidate in ((name, given), (f"1/{name}", 1 / given), (f"{name}²", given**2)):
+            if np.allclose(flat, candidate, rtol=1e-6):
+                return text, name
+    return None

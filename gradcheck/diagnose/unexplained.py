@@ -1,0 +1,103 @@
+"""No mistake that we know explains the error: show its shape, and guess nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradcheck.diagnose.evidence import Array
+from gradcheck.diagnose.hypothesis import Hypothesis
+from gradcheck.diagnose.sample import Sample
+from gradcheck.diagnose.words import axis_words, listing, number
+from gradcheck.report.records import Diagnosis
+
+# Error relative to the largest entry of the gradient, in decades.
+_BINS = (0.0, 1e-8, 1e-6, 1e-4, 1e-2, 1.0, np.inf)
+_LABELS = ("below 1e-8", "1e-8 to 1e-6", "1e-6 to 1e-4", "1e-4 to 0.01", "0.01 to 1", "above 1")
+
+
+def unexplained(sample: Sample, nearest: Hypothesis | None) -> Diagnosis:
+    """Describe an error: how many entries, how large, in which slices, and what is right about it."""
+    if not sample.expected[sample.known].any():
+        return _no_effect(sample)
+    wrong, known = int(sample.wrong.sum()), int(sample.known.sum())
+    details = _details(sample)
+    looked = "entries" if sample.complete else "entries looked at"
+    parts = [
+        f"No known mistake explains {sample.name}'s gradient: {wrong} of {known} {looked} are wrong",
+        f"errors relative to the largest entry: {_histogram_words(details['histogram'])}",
+    ]
+    if known > 1:
+        parts.append(
+            f"cosine with the true gradient {details['cosine']:.3g}, length {number(details['length'])} of it"
+        )
+    slices = _slices(sample)
+    parts += [slices] if slices else []
+    if _total_right(sample):
+        parts.append("the sum over all entries is right: contributions may have gone to the wrong places")
+    if nearest is not None and nearest.fit.share >= 0.9:
+        details["nearest"] = {"kind": nearest.kind, "fit": nearest.fit.share}
+        parts.append(f"nearest: {nearest.kind}, which leaves {number(1 - nearest.fit.share)} of the error")
+    return Diagnosis("unexplained", "; ".join(parts) + ".", 0.0, details)
+
+
+def _no_effect(sample: Sample) -> Diagnosis:
+    largest = number(float(np.abs(sample.claimed[sample.known]).max()))
+    message = (
+        f"The loss does not change with {sample.name} here: its true gradient is zero, the claimed one up to "
+        f"{largest}. Does the loss use {sample.name} at all, and from its argument?"
+    )
+    return Diagnosis("unexplained", message, 0.0, {"expected_zero": True})
+
+
+def _details(sample: Sample) -> dict[str, Any]:
+    said, true = sample.claimed[sample.known], sample.expected[sample.known]
+    largest = float(np.abs(true).max())
+    relative = np.abs(sample.error[sample.known]) / largest
+    counts = np.histogram(relative[np.isfinite(relative)], bins=np.array(_BINS))[0]
+    lengths = float(np.linalg.norm(said)), float(np.linalg.norm(true))
+    product = float(np.vdot(true, said).real)
+    return {
+        "histogram": dict(zip(_LABELS, (int(n) for n in counts), strict=True)),
+        "cosine": product / (lengths[0] * lengths[1]) if lengths[0] else 0.0,
+        "length": lengths[0] / lengths[1],
+        "wrong": int(sample.wrong.sum()),
+        "known": int(sample.known.sum()),
+    }
+
+
+def _histogram_words(histogram: dict[str, int]) -> str:
+    return listing(f"{n} {label}" for label, n in reversed(histogram.items()) if n)
+
+
+def _slices(sample: Sample) -> str:
+    """Name the slices that hold most of the error, where a few do."""
+    found = []
+    for axis in range(len(sample.shape)):
+        if len(sample.shape) < 2 or sample.shape[axis] < 3:
+            continue
+        energy = _energy(sample, axis)
+        if energy.sum() == 0:
+            continue
+        share = energy / energy.sum()
+        top = int(np.argmax(share))
+        if share[top] > max(0.5, 2.0 / share.size):
+            word = axis_words(axis, len(sample.shape))
+            found.append(f"{word} {top} holds {100 * share[top]:.0f}% of the squared error")
+    return " and ".join(found)
+
+
+def _energy(sample: Sample, axis: int) -> Array:
+    others = tuple(i for i in range(len(sample.shape)) if i != axis)
+    result: Array = (np.abs(sample.error) ** 2).sum(axis=others)
+    return result
+
+
+def _total_right(sample: Sample) -> bool:
+    """Whether the errors cancel in the sum, and the sum is not zero anyway."""
+    if not sample.complete or sample.wrong.sum() < 2 or not sample.clear:
+        return False
+    noise = float(sample.noise.sum())
+    total = abs(sample.expected.sum())
+    return bool(abs(sample.error.sum()) <= noise and total > 1e3 * noise)
