@@ -1,0 +1,147 @@
+"""How the user's functions are called: with copies, in one random state, the loss before the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.diagnose.accumulation import differ
+from gradcheck.errors import GradcheckError, TargetError, UsageError
+from gradcheck.subjects import leaves as leaf_types
+from gradcheck.subjects.randomness import Randomness
+from gradcheck.subjects.structure import flatten, rebuild
+from gradcheck.subjects.surroundings import surroundings
+
+Array = NDArray[Any]
+Function = Callable[[Any], Any]
+
+
+class Calls:
+    """``around`` is what the functions close over; ``changed()`` says which parameters came back changed."""
+
+    def __init__(
+        self,
+        loss: Function | None,
+        gradient: Function | None,
+        value_and_gradient: Function | None,
+        params: Any,
+        leaves: Mapping[str, Any],
+        variables: Mapping[str, Array],
+    ) -> None:
+        self._loss, self._gradient, self._both = loss, gradient, value_and_gradient
+        self._params, self._leaves, self._variables = params, leaves, variables
+        functions = [function for function in (loss, gradient, value_and_gradient) if function is not None]
+        self.around = surroundings(functions, leaves.values())
+        self._before = {name: array.copy() for name, array in self.around.arrays.items()}
+        self._randomness = Randomness(self.around.generators)
+        self._changed: dict[str, str] = {}
+        self._put_back: dict[str, Array] = {}
+
+    def loss(self, values: Mapping[str, Array]) -> Any:
+        """Call the loss with the named parameters replaced."""
+        return self._loss_of(self._tree(values))
+
+    def loss_at_base(self) -> Any:
+        """Call the loss at the base point; what it raises is the user's own error."""
+        tree = self._tree({})
+        result = _own_errors("The loss", lambda: self._loss_of(tree))
+        self._watch(tree, "the loss")
+        return result
+
+    def gradient_at_base(self) -> tuple[Any, Any]:
+        """Call the gradient at the base point, after the loss; return it, and the loss if it came too."""
+        self.loss_at_base()
+        tree = self._tree({})
+        function = self._both if self._both is not None else self._gradient
+        assert function is not None, "checked when the subject was made"
+        who = "value_and_gradient" if self._both is not None else "the gradient function"
+        result = _own_errors(who[0].upper() + who[1:], lambda: self._quietly(function, tree))
+        self._watch(tree, who)
+        if self._both is None:
+            return result, None
+        value, gradient = _pair(result)
+        return gradient, value
+
+    def changed(self) -> dict[str, str]:
+        """Return, by parameter, who changed it in place."""
+        return dict(self._changed)
+
+    def notes(self) -> tuple[str, ...]:
+        """Say what was done that a user might not expect."""
+        if not self._randomness.drawn:
+            return ()
+        return ("random numbers are drawn; each call was given the same random state",)
+
+    def restored_if_that_helps(self, first: Array, again: Array) -> dict[str, Array]:
+        """Put back surroundings that were changed in place, if that brings the first loss back.
+
+        Returns their original contents by name; from then on they are put back before each call.
+        """
+        if not differ(first, again):
+            return {}
+        moved = {
+            name: before
+            for name, before in self._before.items()
+            if self.around.arrays[name].flags.writeable and not _equal(self.around.arrays[name], before)
+        }
+        if not moved:
+            return {}
+        self._put_back = moved
+        return moved if not differ(first, leaf_types.scalar(self.loss_at_base(), "The loss")) else {}
+
+    def widened(self, variables: Mapping[str, Array]) -> tuple[Any, Any, Any, Any]:
+        """Return (loss, params, gradient, value_and_gradient) with the parameters in double precision."""
+        wide = {
+            name: array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+            for name, array in variables.items()
+        }
+        return self._loss, rebuild(self._params, wide), self._gradient, self._both
+
+    def _tree(self, values: Mapping[str, Array]) -> Any:
+        """Return fresh parameters in the user's structure: nothing the user's code does to them lasts."""
+        merged = {**self._variables, **values}
+        fresh = {name: leaf_types.restore(self._leaves[name], value) for name, value in merged.items()}
+        return rebuild(self._params, fresh)
+
+    def _loss_of(self, tree: Any) -> Any:
+        if self._loss is not None:
+            return self._quietly(self._loss, tree)
+        assert self._both is not None, "checked when the subject was made"
+        return _pair(self._quietly(self._both, tree))[0]
+
+    def _quietly(self, function: Function, tree: Any) -> Any:
+        for name, before in self._put_back.items():
+            self.around.arrays[name][...] = before
+        with self._randomness.repeated(), np.errstate(all="ignore"):
+            return function(tree)
+
+    def _watch(self, tree: Any, who: str) -> None:
+        after = flatten(tree)
+        for name, before in self._variables.items():
+            if name not in after or leaf_types.changed(before, after[name]):
+                self._changed.setdefault(name, who)
+
+
+def _equal(one: Array, other: Array) -> bool:
+    return bool(np.array_equal(one, other, equal_nan=one.dtype.kind in "fc"))
+
+
+def _pair(result: Any) -> tuple[Any, Any]:
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise UsageError(
+            f"value_and_gradient returned {type(result).__name__}, but it is to return a pair: (loss, "
+            "gradient)."
+        )
+    return result[0], result[1]
+
+
+def _own_errors(who: str, call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except GradcheckError:
+        raise
+    except Exception as error:
+        raise TargetError(f"{who} raised {type(error).__name__} at the given parameters: {error}") from error
