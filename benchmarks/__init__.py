@@ -1,0 +1,1 @@
+"""Programs that measure and print tables; no test asserts a time."""
