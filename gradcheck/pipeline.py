@@ -26,6 +26,8 @@ from gradcheck.subjects.base import Subject
 _LOCATE_SECONDS = 3.0
 # Forward evaluations, and seconds, that halving groups of suspect parameters may take.
 _HALVING, _HALVING_SECONDS = 4000, 60.0
+# Where no direction can be resolved, entries can hardly be: only a few are tried.
+_FEW = 32
 # A gradient that changes by more than this under a scaled cotangent is not just rounded.
 _LINEAR = 1e-6
 
@@ -52,8 +54,14 @@ class Outcome:
         return any(probe.estimate.kink for probe in [*probes, *self.joint])
 
 
-def examine_subject(subject: Subject, options: Options, dtypes: Mapping[str, str]) -> Outcome:
-    """Verify every leaf of a subject. ``dtypes`` names the number format whose tolerance applies to each."""
+def examine_subject(
+    subject: Subject, options: Options, dtypes: Mapping[str, str], locate_seconds: float = _LOCATE_SECONDS
+) -> Outcome:
+    """Verify every leaf of a subject.
+
+    ``dtypes`` names the number format whose tolerance applies to each leaf; ``locate_seconds`` is what may be
+    spent on the entries of one suspect leaf.
+    """
     exam = Examination(subject, options.seed)
     tolerances = {name: judge.tolerance(dtypes[name], options.rtol, options.atol) for name in exam.values}
     pulls = [exam.pull()]
@@ -65,12 +73,14 @@ def examine_subject(subject: Subject, options: Options, dtypes: Mapping[str, str
     budget = min(_HALVING, int(_HALVING_SECONDS / max(exam.seconds_per_evaluation, 1e-6)))
     screening = screen(exam, known, pulls if not subject.fixed_cotangent else pulls * 2, budget)
     outcome.joint = screening.joint
-    _judge(outcome, screening, known, options)
+    _judge(outcome, screening, known, options, locate_seconds)
     _structure(outcome, deviations)
     return outcome
 
 
-def _judge(outcome: Outcome, screening: Screening, known: Sequence[str], options: Options) -> None:
+def _judge(
+    outcome: Outcome, screening: Screening, known: Sequence[str], options: Options, locate_seconds: float
+) -> None:
     for name in known:
         own = screening.own.get(name)
         probes, shared = (own, 1) if own else (screening.joint, len(known))
@@ -85,7 +95,7 @@ def _judge(outcome: Outcome, screening: Screening, known: Sequence[str], options
         finding.message = "not examined on its own: other parameters took the budget; verify it alone"
     for name in known:
         if name in screening.suspects:
-            _examine_suspect(outcome, name)
+            _examine_suspect(outcome, name, locate_seconds)
         elif options.effort == "every":
             _examine_all(outcome, name)
 
@@ -98,11 +108,13 @@ def _clean(screening: Screening, name: str, outcome: Outcome, shared: int) -> tu
     return [probe], 1
 
 
-def _examine_suspect(outcome: Outcome, name: str) -> None:
+def _examine_suspect(outcome: Outcome, name: str, seconds: float) -> None:
     exam, finding = outcome.exam, outcome.findings[name]
+    if not any(probe.estimate.resolved for probe in finding.probes) and exam.values[name].size > _FEW:
+        return
     pulled = next((probe.pulled for probe in finding.probes if probe.suspect), outcome.pulls[0])
     by_direction = finding.verdict
-    affordable = affordable_entries(exam.seconds_per_evaluation, _LOCATE_SECONDS)
+    affordable = affordable_entries(exam.seconds_per_evaluation, seconds)
     entries = locate(exam, pulled, name, affordable)
     findings.from_entries(exam, pulled, finding, entries, outcome.tolerances[name])
     if by_direction is Verdict.FAIL and finding.verdict is Verdict.PASS:

@@ -13,7 +13,7 @@ from typing import Any
 
 from gradcheck import against_reference, explanation, findings, judge, own_precision, variations
 from gradcheck.blame import BlameResult, blame_subject
-from gradcheck.blame.handwritten import only_handwritten
+from gradcheck.blame.handwritten import handwritten
 from gradcheck.diagnose import Facts
 from gradcheck.errors import UsageError
 from gradcheck.examination import Examination
@@ -300,6 +300,7 @@ def _variations(
 ) -> tuple[VariationResult, ...]:
     from gradcheck.variations.base import Context
 
+    own = _handwritten(subject)
     context = Context(
         subject,
         outcome.exam,
@@ -307,15 +308,16 @@ def _variations(
         subject.pull_back(outcome.pulls[0].cotangents),
         options,
         _blame_elsewhere,
+        frozenset(blame.operation for blame in own),
     )
     results = variations.run(context, outcome.exam.seconds_per_pull)
-    if any(result.verdict is Verdict.FAIL for result in results) and not parts.blames:
-        parts.blames += _blame_handwritten(subject)
+    if any(result.verdict is Verdict.FAIL for result in results) and not parts.blames and len(own) == 1:
+        parts.blames += own
     return results
 
 
-def _blame_handwritten(subject: TorchSubject) -> tuple[Blame, ...]:
+def _handwritten(subject: TorchSubject) -> tuple[Blame, ...]:
     try:
-        return only_handwritten(subject)
+        return handwritten(subject)
     except Exception:  # noqa: BLE001 - as in _blame
         return ()

@@ -13,17 +13,19 @@ from gradcheck.blame.recording import record
 from gradcheck.report.records import Blame
 
 
-def only_handwritten(subject: Any) -> tuple[Blame, ...]:
-    """Return the blame of the one hand-written backward pass of a started, open subject; () where several.
+def handwritten(subject: Any) -> tuple[Blame, ...]:
+    """Return a blame for each hand-written backward pass of a started, open subject.
 
     PyTorch's own operations are taken to be right in every circumstance, so a fault that only a changed
     circumstance shows is in the user's code.
     """
     calls = record(OfSubject(subject), Chance(np.random.default_rng(0))).calls
     found = {
-        (messages.backward_name(call), call.backward or call.place): call for call in calls if call.user_defined
+        (messages.backward_name(call), call.backward or call.place): call
+        for call in calls
+        if call.user_defined
     }
-    if len(found) != 1:
-        return ()
-    (name, place), call = next(iter(found.items()))
-    return (messages.blame(name, place, f"the only hand-written backward pass here; called{messages.at(call.place)}"),)
+    return tuple(
+        messages.blame(name, place, f"a hand-written backward pass; called{messages.at(call.place)}")
+        for (name, place), call in found.items()
+    )

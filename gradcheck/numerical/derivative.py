@@ -169,6 +169,8 @@ def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: fl
         return stair
     if len(table.rows) < 2:
         return _at_the_end_of_the_domain(line, step, noise)
+    if _jumps(line, step, noise):
+        return unresolved("the forward pass jumps at this point", line.evaluations)
     table.noise = noise = max(noise, 2 * roundoff.measured(line, epsilon))
     value, bound, at = table.best()
     if bound > _POOR * abs(value) if claimed is None else not abs(claimed - value) <= bound:
@@ -176,6 +178,18 @@ def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: fl
         if kink is not None:
             return _at_a_kink(kink, line, table, at)
     return _smooth(value, bound, line, table)
+
+
+def _jumps(line: Line, step: float, noise: float) -> bool:
+    """Whether the outputs change by as much over a tiny step as over one a thousand times larger."""
+    base = line(0.0)
+    changes = []
+    for h in (step / 2**12, step / 2**22):
+        sides = [line(h), line(-h)]
+        if base is None or any(side is None for side in sides):
+            return False
+        changes.append(max(total(abs(line.weighted(side - base))) for side in sides))
+    return changes[1] > 0.3 * changes[0] and changes[1] > 1e3 * noise
 
 
 def _at_a_kink(kink: kinks.Interval, line: Line, table: Table, at: float) -> Estimate:

@@ -23,7 +23,8 @@ Gradients = Mapping[str, torch.Tensor | None]
 class Context:
     """A verified subject: its cotangent u, the gradients g of <u, outputs> it was verified with.
 
-    ``blame_at`` finds the guilty operations of the subject at changed inputs.
+    ``blame_at`` finds the guilty operations of the subject at changed inputs. ``handwritten`` names the
+    backward passes in the run that are not PyTorch's own.
     """
 
     subject: TorchSubject
@@ -32,6 +33,7 @@ class Context:
     gradients: Gradients
     options: Options
     blame_at: Callable[[TorchSubject], Sequence[Blame] | None]
+    handwritten: frozenset[str] = frozenset()
 
     @property
     def cotangents(self) -> list[torch.Tensor]:

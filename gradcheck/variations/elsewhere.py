@@ -6,17 +6,20 @@ backward pass is wrong at its own inputs; what right operations do together at a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
 from gradcheck.examination import Examination
 from gradcheck.options import Options
 from gradcheck.pipeline import examine_subject
-from gradcheck.report.records import VariationResult, Verdict
+from gradcheck.report.records import Blame, VariationResult, Verdict
 from gradcheck.subjects.torch import TorchSubject, tree
 from gradcheck.subjects.torch.subject import BackwardError
 from gradcheck.variations.base import Context, Skip, failed, passed
+
+# What may be spent on single entries at one such point.
+_LOCATE_SECONDS = 0.3
 
 Change = Callable[[torch.Tensor], torch.Tensor]
 
@@ -60,18 +63,18 @@ def _judge(context: Context, subject: TorchSubject, label: str) -> VariationResu
     dtypes = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in subject.variables.items()}
     options = Options.of(seed=context.options.seed, effort="probe", rtol=context.options.rtol, atol=context.options.atol)
     try:
-        outcome = examine_subject(subject, options, dtypes)
+        outcome = examine_subject(subject, options, dtypes, locate_seconds=_LOCATE_SECONDS)
     except BackwardError as error:
+        if not context.handwritten:
+            raise Skip(f"PyTorch's own backward pass raises {str(error)[:100]}") from error
         return failed(label, f"with {label}, backward raises {str(error)[:160]}")
     _count(context.exam, outcome.exam)
     wrong = outcome.failing
     if not wrong:
         return passed(label)
-    blames = context.blame_at(subject)
-    if blames is not None and not blames:
-        return passed(label, f"with {label}: every operation is right, together they meet at a kink")
-    if blames is None and outcome.at_kinks:
-        return passed(label, f"with {label}: at a kink, not decided")
+    blames = _of_the_user(context, subject)
+    if blames is None:
+        return passed(label, f"with {label}: PyTorch's own operations, at a point where they are not smooth")
     finding = outcome.findings[wrong[0]]
     message = f"with {label}, the gradient of {wrong[0]} is wrong"
     if finding.message:
@@ -82,6 +85,16 @@ def _judge(context: Context, subject: TorchSubject, label: str) -> VariationResu
     if blames:
         message += f"; enters at {blames[0].location}, {blames[0].operation}"
     return failed(label, message, wrong)
+
+
+def _of_the_user(context: Context, subject: TorchSubject) -> Sequence[Blame] | None:
+    """Return the hand-written backward passes to blame; None where the fault is none of theirs."""
+    if not context.handwritten:
+        return None
+    blames = context.blame_at(subject)
+    if blames is None:
+        return ()
+    return [blame for blame in blames if blame.operation in context.handwritten] or None
 
 
 def _count(total: Examination, more: Examination) -> None:

@@ -28,6 +28,8 @@ def layouts(context: Context) -> VariationResult:
         raise Skip(f"the forward pass does not take them ({_first_line(error)})") from error
     for value, expected in zip(values, subject.outputs, strict=True):
         if not _same_values(value, expected, subject.epsilon):
+            if not context.handwritten:
+                raise Skip("the function depends on strides: its value changes")
             return failed(name, "the forward pass itself gives another value for a non-contiguous input: check its use of strides")
     wrong = differing(context, found, context.gradients, subject.names)
     if wrong:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from gradcheck.errors import UsageError
 from gradcheck.report.records import Verdict, VariationResult
+from gradcheck.subjects.torch.subject import BackwardError
 from gradcheck.suggest import did_you_mean
 from gradcheck.variations import cotangents, elsewhere, inputs, repetition
 from gradcheck.variations.base import Context, Skip, Variation, failed
@@ -57,9 +58,11 @@ def _one(name: str, variation: Callable[[Context], VariationResult], context: Co
         return variation(context)
     except Skip as reason:
         return VariationResult(name, None, f"skipped: {reason}")
-    except Exception as error:  # noqa: BLE001 - a backward pass that was right and now raises is a finding
-        text = (str(error).splitlines() or [""])[0][:200]
-        return failed(name, f"the backward pass raises {type(error).__name__}: {text}")
+    except BackwardError as error:
+        return failed(name, f"the backward pass raises {str(error)[:200]}")
+    except Exception as error:  # noqa: BLE001 - a forward pass may refuse a circumstance, for any reason
+        text = (str(error).splitlines() or [""])[0][:120]
+        return VariationResult(name, None, f"skipped: {type(error).__name__}: {text}")
 
 
 def verdict(results: tuple[VariationResult, ...]) -> list[Verdict]:
