@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.cli.request import Request
 from gradcheck.cli.targets import attempt
 from gradcheck.errors import UsageError
+from gradcheck.report.run import SAVED
 from gradcheck.shadow import require_own
 from gradcheck.suggest import did_you_mean
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 DEFAULT_CASES = 200
 
 
-def generated_works(engines: Sequence[Engine], request: Request) -> Iterator[Work]:
+def generated_works(engines: Sequence[NamedEngine], request: Request) -> Iterator[Work]:
     """Yield the work of verifying engines, the reference implementation where none is named.
 
     Raises:
@@ -34,7 +36,7 @@ def generated_works(engines: Sequence[Engine], request: Request) -> Iterator[Wor
     require_own()
     from gradcheck.engines.reference import ReferenceEngine
 
-    for engine in engines or [ReferenceEngine()]:
+    for engine in engines or [NamedEngine("", ReferenceEngine())]:
         if request.case_files:
             yield Saved(tuple(map(_load, request.case_files)), engine, request)
         else:
@@ -43,11 +45,19 @@ def generated_works(engines: Sequence[Engine], request: Request) -> Iterator[Wor
 
 
 @dataclass(frozen=True)
+class NamedEngine:
+    """An engine and what the command line calls it; nothing for the reference implementation."""
+
+    spec: str
+    engine: Engine
+
+
+@dataclass(frozen=True)
 class Saved:
     """Saved cases, by file, for an engine to be verified on."""
 
     cases: tuple[tuple[str, Case], ...]
-    engine: Engine
+    engine: NamedEngine
     request: Request
 
     @property
@@ -61,12 +71,13 @@ class Saved:
 
         options = _options(self.request)
         for path, case in self.cases:
-            report, message = attempt(partial(verify_case, case, self.engine, **options), path)
+            report, message = attempt(partial(verify_case, case, self.engine.engine, **options), path)
             if report is None:
                 collector.fail(path, message)
                 screen.error(message)
             else:
-                collector.add(path, report)
+                report = replace(report, reproduce=_replay(self.engine, path, options))
+                collector.add(SAVED, report)
                 screen.report(report)
             screen.advance(path)
 
@@ -75,7 +86,7 @@ class Saved:
 class Generated:
     """An engine on generated cases."""
 
-    engine: Engine
+    engine: NamedEngine
     request: Request
 
     @property
@@ -93,13 +104,20 @@ class Generated:
             screen.advance(case.family)
 
         run_suite(
-            self.engine,
+            self.engine.engine,
             cases=self.steps,
             seed=self.request.seed,
             families=self.request.families or None,
             jobs=self.request.jobs,
             on_result=take,
         )
+
+
+def _replay(engine: NamedEngine, path: str, options: dict[str, Any]) -> str:
+    words = ["gradcheck", "verify", *([engine.spec] if engine.spec else []), "--case", path]
+    return shlex.join(
+        [*words, *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
+    )
 
 
 def _load(path: str) -> tuple[str, Case]:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from gradcheck.cli.generated import NamedEngine, generated_works
 from gradcheck.cli.request import Request
 from gradcheck.cli.screen import Screen
 from gradcheck.errors import TargetError, UsageError
@@ -36,7 +37,7 @@ def plan(request: Request, collector: Collector) -> tuple[Screen, list[Work]]:
         UsageError: where something named is not there, or does not go with the rest.
     """
     targets, engines, failures = _load(request)
-    _check_generated_options(request, targets, engines, failures)
+    _check_generated_options(request, targets, engines)
     screen = Screen(verbose=request.verbose, alone=len(targets) == 1)
     for spec, message in failures:
         collector.fail(spec, message)
@@ -46,21 +47,19 @@ def plan(request: Request, collector: Collector) -> tuple[Screen, list[Work]]:
 
 
 def _works(
-    request: Request, targets: list[Target], engines: list[Engine], failures: list[tuple[str, str]]
+    request: Request, targets: list[Target], engines: list[NamedEngine], failures: list[tuple[str, str]]
 ) -> Iterator[Work]:
     if targets:
         from gradcheck.cli.targets import Targets
 
         yield Targets(tuple(targets), request)
     if engines or not (targets or failures):
-        from gradcheck.cli.generated import generated_works
-
         yield from generated_works(engines, request)
 
 
-def _load(request: Request) -> tuple[list[Target], list[Engine], list[tuple[str, str]]]:
+def _load(request: Request) -> tuple[list[Target], list[NamedEngine], list[tuple[str, str]]]:
     targets: dict[str, Target] = {}
-    engines: list[Engine] = []
+    engines: list[NamedEngine] = []
     failures: list[tuple[str, str]] = []
     for spec in dict.fromkeys(request.targets):
         try:
@@ -72,7 +71,7 @@ def _load(request: Request) -> tuple[list[Target], list[Engine], list[tuple[str,
             for target in found:
                 targets[target.spec] = _with_defaults(target, request)
         else:
-            engines.append(found)
+            engines.append(NamedEngine(spec, found))
     return list(targets.values()), engines, failures
 
 
@@ -87,10 +86,7 @@ def _with_defaults(target: Target, request: Request) -> Target:
 
 
 def _check_generated_options(
-    request: Request,
-    targets: Sequence[Target],
-    engines: Sequence[Engine],
-    failures: Sequence[tuple[str, str]],
+    request: Request, targets: Sequence[Target], engines: Sequence[NamedEngine]
 ) -> None:
     given = [
         name
@@ -101,7 +97,7 @@ def _check_generated_options(
         )
         if value
     ]
-    if given and (targets or failures) and not engines:
+    if given and targets and not engines:
         raise UsageError(
             f"{given[0]} is about cases for an engine, but {request.targets[0]} is no engine; "
             "leave one of them out."

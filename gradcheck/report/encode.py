@@ -8,39 +8,59 @@ what JSON has no word for.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from numbers import Complex, Integral, Real
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-from gradcheck.report.kinds import hints, item_kinds, not_none
+from gradcheck.report.kinds import hints, not_none
 from gradcheck.report.records import Number
+
+Encoder = Callable[[Any], Any]
 
 
 def encode(value: Any, kind: Any) -> Any:
     """Return a value of a field of this kind as JSON-ready data."""
-    if kind is Any:
-        return _encode_any(value)
+    return _encoder(kind)(value)
+
+
+@cache
+def _encoder(kind: Any) -> Encoder:
+    """Return the function that encodes values of a kind; annotations are looked at once."""
+    if kind in _ENCODERS:
+        return _ENCODERS[kind]
     if is_dataclass(kind):
-        named = hints(kind)
-        return {f.name: encode(getattr(value, f.name), named[f.name]) for f in fields(kind)}
-    if value is None or kind in (str, bool):
-        return value
-    if kind == Number:
-        return _encode_number(value)
-    if kind is float:
-        return _encode_float(value)
-    if kind is int:
-        return int(value)
-    if isinstance(value, Enum):
-        return value.value
+        return _record(kind)
     if get_origin(kind) in (Union, UnionType):
-        return encode(value, not_none(kind))
+        return _optional(_encoder(not_none(kind)))
     if get_origin(kind) is tuple:
-        return [encode(item, of) for item, of in zip(value, item_kinds(kind, len(value)), strict=True)]
-    return {str(key): encode(item, get_args(kind)[1]) for key, item in value.items()}
+        return _sequence(kind)
+    if get_origin(kind) is not None:
+        item = _encoder(get_args(kind)[1])
+        return lambda value: {str(key): item(each) for key, each in value.items()}
+    assert issubclass(kind, Enum)  # there is no other kind of field
+    return lambda value: value.value
+
+
+def _record(kind: Any) -> Encoder:
+    named = hints(kind)
+    encoders = [(field.name, _encoder(named[field.name])) for field in fields(kind)]
+    return lambda value: {name: encoder(getattr(value, name)) for name, encoder in encoders}
+
+
+def _optional(encoder: Encoder) -> Encoder:
+    return lambda value: None if value is None else encoder(value)
+
+
+def _sequence(kind: Any) -> Encoder:
+    if get_args(kind)[1:] == (Ellipsis,):
+        item = _encoder(get_args(kind)[0])
+        return lambda value: [item(each) for each in value]
+    items = [_encoder(of) for of in get_args(kind)]
+    return lambda value: [encoder(each) for encoder, each in zip(items, value, strict=True)]
 
 
 def _encode_float(value: Any) -> float | str:
@@ -79,3 +99,13 @@ def _encode_any(value: Any) -> Any:
 
 def _escaped(key: str) -> str:
     return f"${key}" if key.startswith("$") else key
+
+
+_ENCODERS: dict[Any, Encoder] = {
+    Any: _encode_any,
+    Number: _encode_number,
+    bool: bool,
+    float: _encode_float,
+    int: int,
+    str: str,
+}

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from gradcheck.report.records import Report, Verdict
 
+SAVED = "saved cases"  # the name of the group of cases that were read from files
+
 
 @dataclass(frozen=True)
 class Group:
@@ -22,6 +24,11 @@ class Group:
     reports: tuple[Report, ...]
     generated: bool = False
     skipped: int = 0
+
+    @property
+    def noun(self) -> str:
+        """What a report of this group is about."""
+        return "case" if self.generated or self.name == SAVED else "target"
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,8 @@ def resolution(reports: Iterable[Report]) -> float | None:
 def conclusion(run: Run) -> str:
     """Return the sentence that says how the run ended."""
     reports, failures = run.reports, len(run.failures)
-    kinds = {group.generated for group in run.groups if group.reports}
-    what = "subject" if len(kinds) == 2 else "case" if True in kinds else "target"
+    nouns = {group.noun for group in run.groups if group.reports} or {"target"}
+    what = nouns.pop() if len(nouns) == 1 else "subject"
     counts = {verdict: sum(report.verdict is verdict for report in reports) for verdict in Verdict}
     of = counted(len(reports), what)
     parts = []

@@ -32,6 +32,9 @@ class Column:
     right: bool = False
 
 
+Filled = tuple[Column, list[str]]
+
+
 def worst(result: ParameterResult) -> Comparison | None:
     """Return the comparison that tells most: the worst verdict, then the largest error of its tolerance."""
     order = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL]
@@ -78,29 +81,26 @@ def parameter_table(results: Sequence[ParameterResult], width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    columns, name_width = _fit(results, width - _GAP)
+    filled = [(column, [column.cell(result) for result in results]) for column in COLUMNS]
+    columns, name_width = _fit(filled, width - _GAP)
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim", show_edge=False)
     table.add_column("")  # the indentation of everything below the headline
-    for column in columns:
+    for column, _ in columns:
         table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
-    for result in results:
-        cells = [column.cell(result) for column in columns]
-        cells[0] = cut(cells[0], name_width)
-        table.add_row("", *(Text(cell, style=_STYLES.get(cell, "")) for cell in cells))
+    for name, *cells in zip(*(cells for _, cells in columns), strict=True):
+        texts = (Text(cell, style=_STYLES.get(cell, "")) for cell in cells)
+        table.add_row("", Text(cut(name, name_width)), *texts)
     return table
 
 
-def _fit(results: Sequence[ParameterResult], width: int) -> tuple[list[Column], int]:
+def _fit(columns: list[Filled], width: int) -> tuple[list[Filled], int]:
     """Return the columns that fit beside the names, and the width that is left for these."""
-    columns = list(COLUMNS)
+    widths = {column.title: max(map(len, [column.title, *cells])) for column, cells in columns}
+    longest = widths.pop(columns[0][0].title)
     while True:
-        others = sum(_width(column, results) + _GAP for column in columns[1:]) + _GAP
-        highest = max(column.priority for column in columns)
-        wanted = min(_width(columns[0], results), _ROOMY if highest >= _DISPENSABLE else _LEAST_NAME)
+        others = sum(widths[column.title] + _GAP for column, _ in columns[1:]) + _GAP
+        highest = max(column.priority for column, _ in columns)
+        wanted = min(longest, _ROOMY if highest >= _DISPENSABLE else _LEAST_NAME)
         if width - others >= wanted or highest == 0:
             return columns, max(width - others, 8)
-        columns = [column for column in columns if column.priority < highest]
-
-
-def _width(column: Column, results: Sequence[ParameterResult]) -> int:
-    return max([len(column.title), *(len(column.cell(result)) for result in results)])
+        columns = [filled for filled in columns if filled[0].priority < highest]
