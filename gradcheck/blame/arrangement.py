@@ -16,12 +16,22 @@ def arrange(value: torch.Tensor, strides: Sequence[int]) -> torch.Tensor:
     for axis, stride in enumerate(strides):
         if stride == 0 and value.shape[axis] > 1:
             compact, kept[axis] = compact.narrow(axis, 0, 1), 1
-    try:
-        result = torch.empty_strided(compact.shape, kept, dtype=value.dtype, device=value.device)
-        result.copy_(compact)
-    except RuntimeError:
-        return value.contiguous().clone()
-    return result.expand(value.shape)
+    if _overlap(compact.shape, kept):
+        return value.clone(memory_format=torch.contiguous_format)
+    result = torch.empty_strided(compact.shape, kept, dtype=value.dtype, device=value.device)
+    return result.copy_(compact).expand(value.shape)
+
+
+def _overlap(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether entries may share memory: each stride must step over all that smaller strides reach."""
+    reach = 0
+    for stride, size in sorted(
+        (stride, size) for stride, size in zip(strides, shape, strict=True) if size > 1
+    ):
+        if stride <= reach:
+            return True
+        reach += (size - 1) * stride
+    return False
 
 
 def copy(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:

@@ -49,10 +49,15 @@ class Chance:
         return _constant_along_expanded(noise * scale, point)
 
     def cotangent(self, output: torch.Tensor, strides: Sequence[int] | None = None) -> torch.Tensor:
-        """Return a cotangent of random signs and sizes from 1/2 to 3/2, with the given strides."""
+        """Return a cotangent of random signs and sizes from 1/2 to 3/2, with the given strides.
+
+        It is 0 where the output is not finite.
+        """
         value = self._signed(output)
         if output.is_complex():
             value = torch.complex(value, self._signed(output))
+        if not torch.isfinite(output.sum()):
+            value = torch.where(torch.isfinite(output), value, 0)
         return value if strides is None else arrange(value, strides)
 
     def _signed(self, output: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,10 @@ from gradcheck.blame.location import Place, caller
 
 @contextlib.contextmanager
 def bypassed() -> Iterator[dict[Place, None]]:
-    """Run checkpointed functions plainly, and collect where they are called. (A tracer does the same for the older kind, ``use_reentrant=True``.)"""
+    """Run checkpointed functions plainly, and collect where they are called.
+
+    The older kind, ``use_reentrant=True``, is run plainly by every tracer.
+    """
     module: Any = sys.modules.get("torch.utils.checkpoint")
     places: dict[Place, None] = {}
     if module is None:

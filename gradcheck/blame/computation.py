@@ -37,7 +37,8 @@ class WithLeaves:
     def __init__(self, run: Callable[[], Sequence[torch.Tensor]], leaves: Mapping[str, torch.Tensor]) -> None:
         self._run, self._leaves = run, dict(leaves)
         self._randomness = Randomness()
-        self.values: Mapping[str, torch.Tensor] = {name: leaf.detach().clone() for name, leaf in leaves.items()}
+        base = {name: leaf.detach().clone() for name, leaf in leaves.items()}
+        self.values: Mapping[str, torch.Tensor] = base
 
     @contextlib.contextmanager
     def running(self, values: Mapping[str, torch.Tensor], track: bool) -> Iterator[Run]:

@@ -1,9 +1,9 @@
 """The guilty operations of a failing computation.
 
 By the chain rule the whole gradient is right if every operation's vjp is right at its own inputs, no path is
-cut, and nothing alters a gradient on its way. So each of these is examined, cheapest first, and each accusation
-is proved: a wrong vjp under the cotangent that really arrives, a cut path by making its value constant, a
-hook by leaving it out.
+cut, and nothing alters a gradient on its way. So each of these is examined, and each accusation is proved: a
+wrong vjp under the cotangent that really arrives, a cut path by making its value constant, a hook by leaving
+it out.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class _Search:
             tuple(dict.fromkeys(blames)),
             tuple(_public(call) for call in self.recording.calls),
             right,
-            tuple(dict.fromkeys(_described(call) for call in calls if call.verification and call.verification.kink)),
+            tuple(dict.fromkeys(_described(call) for call in calls if _at_kink(call))),
             unverified,
             BlameCost(self.runs, self.backwards, self.examined, self.evaluations, self.pullbacks),
         )
@@ -126,7 +126,7 @@ class _Search:
     # Operations
 
     def _relevant(self) -> list[TracedCall]:
-        """The calls that a wrong leaf's gradient passes through."""
+        """Return the calls that a wrong leaf's gradient passes through."""
         return [call for call in self.recording.calls if call.differentiable and self._matters(call)]
 
     def _matters(self, call: TracedCall) -> bool:
@@ -141,11 +141,16 @@ class _Search:
         leaves = self.recording.leaves_of[call.id]
         return not self.wrong or not leaves or bool(leaves & self.wrong)
 
+    def _differentiates(self, *, graph: bool) -> bool:
+        """Whether the run itself differentiates; ``graph``: and goes on with the result."""
+        inner = [call for call in self.recording.calls if call.operation in _DIFFERENTIATING]
+        return any(call.differentiable for call in inner) if graph else bool(inner)
+
     def _verify(self, calls: Sequence[TracedCall], *, actual: bool) -> None:
         if not calls:
             return
-        inner = any(call.operation in _DIFFERENTIATING and call.differentiable for call in self.recording.calls)
-        settings = Settings(self.chance, 2 if inner else self.order, self.rtol, actual)
+        order = 2 if self._differentiates(graph=True) else self.order
+        settings = Settings(self.chance, order, self.rtol, actual)
         verifier = Verifier({call.key: call for call in calls}, settings)
 
         def run() -> None:
@@ -180,8 +185,8 @@ class _Search:
         candidates = [call for call in suspects(self.recording.calls) if self._concerns(call)]
         if not candidates:
             return []
-        inner = any(call.operation in _DIFFERENTIATING for call in self.recording.calls)
-        scales = Scales(self.computation, self._direction(), self.cotangents, inner)
+        track = self._differentiates(graph=False)
+        scales = Scales(self.computation, self._direction(), self.cotangents, track)
         try:
             return scales.guilty(candidates)
         finally:
@@ -259,6 +264,10 @@ def _has_failed(call: TracedCall) -> bool:
     return call.verification is not None and call.verification.verdict is Verdict.FAIL
 
 
+def _at_kink(call: TracedCall) -> bool:
+    return call.verification is not None and call.verification.kink
+
+
 def _is_suspect(call: TracedCall) -> bool:
     return call.verification is not None and call.verification.suspect
 
@@ -285,4 +294,5 @@ def _close(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:
     if a is None or b is None:
         other = b if a is None else a
         return other is None or not bool(other.any())
-    return torch.allclose(a, b, rtol=_SAME, atol=_SAME * float(b.abs().max()) if b.numel() else 0.0, equal_nan=True)
+    largest = float(b.abs().max()) if b.numel() else 0.0
+    return torch.allclose(a, b, rtol=_SAME, atol=_SAME * largest, equal_nan=True)

@@ -62,7 +62,7 @@ class Flow:
         return name
 
     def made(self, outputs: Iterable[torch.Tensor], inputs: Sequence[torch.Tensor], call: str) -> None:
-        """Note that a call returned ``outputs``. Memory that no input lies in is new, whoever had it before."""
+        """Note that a call returned ``outputs``. Memory that holds no input is new, whoever had it before."""
         known = {storage(tensor) for tensor in inputs}
         for output in outputs:
             memory = storage(output)

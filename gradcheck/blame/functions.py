@@ -17,7 +17,7 @@ _TORCH_NAMESPACES = frozenset(
 
 
 def custom_class(invocation: Invocation, outputs: Iterable[torch.Tensor]) -> Any:
-    """Return the autograd.Function behind a call, also where an operator hides it; None where there is none."""
+    """Return the autograd.Function behind a call, also where an operator hides it; None without one."""
     if invocation.custom is not None:
         return invocation.custom
     for output in outputs:

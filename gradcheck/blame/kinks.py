@@ -1,8 +1,8 @@
 """A claimed value outside the one-sided derivatives of the whole may still be one subgradient per entry.
 
 An operation that sums several kinks, relu(x) - relu(y) with zeros in both, has one-sided derivatives that
-enclose none of its valid gradients. So the entries that sit on a kink are looked at one by one, where each has
-an interval of its own, and everything else must be right without them.
+enclose none of its valid gradients. So the entries that sit on a kink are looked at one by one, where each
+has an interval of its own, and everything else must be right without them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 
 from gradcheck.blame.bench import Bench, Pulled
+from gradcheck.blame.probe import probe, rounding
 
 # Entries looked at singly; operations with more of them on a kink at once are not excused.
 _MOST = 64
@@ -27,16 +28,15 @@ def excuse(bench: Bench, pulled: Pulled) -> bool:
         one = torch.zeros_like(bench.problem.points[argument]).contiguous()
         one.view(-1)[index] = 1.0
         alone[argument] = one
-        probe = bench.probe(pulled, alone)
-        on_a_kink |= probe.estimate.kink
-        if probe.distance > probe.uncertainty:
+        found = probe(bench, pulled, alone)
+        on_a_kink |= found.kink
+        if found.beyond:
             return False
         directions[argument] = directions[argument].clone(memory_format=torch.contiguous_format)
         directions[argument].view(-1)[index] = 0.0
     if not on_a_kink:
         return False
-    rest = bench.probe(pulled, list(directions))
-    return rest.distance <= rest.uncertainty + bench.noise(pulled, directions)
+    return not probe(bench, pulled, directions, noise=rounding(bench, pulled, directions)).beyond
 
 
 def _special_entries(points: tuple[torch.Tensor, ...]) -> list[tuple[int, int]]:

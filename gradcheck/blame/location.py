@@ -95,8 +95,7 @@ def definition(function: Any) -> Place | None:
     function = inspect.unwrap(getattr(function, "__func__", function))
     code = getattr(function, "__code__", None)
     if code is None:
-        called = getattr(type(function), "__call__", None)
-        code = getattr(called, "__code__", None)
+        code = getattr(inspect.getattr_static(type(function), "__call__", None), "__code__", None)
     if code is None or not is_users(code):
         return None
     # a code object starts at its first decorator

@@ -31,7 +31,7 @@ def backward_name(call: TracedCall) -> str:
 
 
 def wrong_calls(calls: Sequence[TracedCall]) -> Blame:
-    """Return the blame of calls of one operation, defined or called in one place; the first speaks for all."""
+    """Return the blame of calls of one operation in one place; the first speaks for all."""
     call = calls[0]
     place = call.backward if call.user_defined and call.backward else call.place
     spots = list(dict.fromkeys(str(c.place) for c in calls if c.place))
@@ -75,7 +75,8 @@ def severed(call: TracedCall, leaves: Iterable[str]) -> Blame:
         what = f"cuts the gradient{to}: a result is marked non-differentiable"
         return blame(backward_name(call), call.backward or call.place, f"{what}; called{at(call.place)}")
     kind = "a Python or NumPy value" if call.severed_value else "a tensor without history"
-    return blame(call.operation, call.place, f"cuts the gradient{to}: it returns {kind}, and the outputs depend on it")
+    what = f"cuts the gradient{to}: it returns {kind}, and the outputs depend on it"
+    return blame(call.operation, call.place, what)
 
 
 def hook(watched: WatchedHook) -> Blame:

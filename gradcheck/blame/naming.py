@@ -16,13 +16,14 @@ import torch
 _GETTERS = frozenset({"T", "mT", "H", "mH", "real", "imag", "data"})
 # Calls that set a mode, or read what is no function of the values.
 _SILENT = frozenset(
-    {
-        "Tensor.size", "Tensor.dim", "Tensor.stride", "Tensor.numel", "Tensor.ndimension", "Tensor.element_size",
-        "Tensor.is_contiguous", "Tensor.is_floating_point", "Tensor.is_complex", "Tensor.get_device",
-        "Tensor.storage_offset", "Tensor.data_ptr", "Tensor.untyped_storage", "Tensor.__len__", "Tensor.__hash__",
-        "Tensor.__repr__", "Tensor.__format__", "Tensor.requires_grad_", "Tensor.retain_grad", "Tensor.is_shared",
+    [
+        *(f"Tensor.{name}" for name in (
+            "size", "dim", "stride", "numel", "ndimension", "element_size", "is_contiguous", "is_complex",
+            "is_floating_point", "get_device", "storage_offset", "data_ptr", "untyped_storage", "__len__",
+            "__hash__", "__repr__", "__format__", "requires_grad_", "retain_grad", "is_shared",
+        )),
         "torch.is_floating_point", "torch.is_complex", "torch.numel", "torch.is_tensor",
-    }
+    ]
 )  # fmt: skip
 # Operators arrive as methods of these names: shown as the functions, which is what they are.
 _OPERATORS = {

@@ -115,7 +115,8 @@ class Recorder:
     def _listen(self, call: TracedCall, outputs: list[torch.Tensor]) -> None:
         for i, output in enumerate(outputs):
             if output.requires_grad and output.grad_fn is not None:
-                output.register_hook(_listener(call, i, keep=call.key in self._keep))
+                listener = _listener(call, i, keep=call.key in self._keep)
+                output.register_hook(listener)  # type: ignore[no-untyped-call]  # untyped in torch
 
     def inside(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Note what a forward reads that was not given to it."""

@@ -9,7 +9,7 @@ from gradcheck.report.records import Blame, Call
 
 @dataclass(frozen=True)
 class BlameCost:
-    """``runs`` and ``backwards`` of the whole; ``evaluations`` and ``pullbacks`` of ``calls`` single calls."""
+    """``runs``, ``backwards`` of the whole; ``evaluations``, ``pullbacks`` of ``calls`` single operations."""
 
     runs: int = 0
     backwards: int = 0
@@ -30,7 +30,7 @@ class BlameCost:
 
 @dataclass(frozen=True)
 class BlameResult:
-    """``blames``: every fault found, those nearest the output first. ``trace``: the calls of the run, in order.
+    """``blames``: every fault found, nearest the output first. ``trace``: the calls of the run, in order.
 
     ``all_calls_right``: every operation that the leaves' gradients pass through was verified alone and is
     right, no path is cut, and no hook alters a gradient; by the chain rule the whole is then right, and

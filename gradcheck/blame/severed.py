@@ -9,6 +9,7 @@ suspect is guilty where the derivative of the outputs changes when the suspect's
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 
@@ -67,22 +68,25 @@ class Scales:
             frozen = self._derivative(remaining)
             if self._same(frozen, whole):
                 break
-            chosen = necessary(remaining, lambda some, aim=frozen: self._same(self._derivative(some), aim))
+            chosen = necessary(remaining, partial(self._gives, frozen))
             if not chosen:
                 break
             found.update(call.id for call in chosen)
             remaining = [call for call in remaining if call.id not in found]
         return [call for call in candidates if call.id in found]
 
+    def _gives(self, aim: float, frozen: Sequence[TracedCall]) -> bool:
+        return self._same(self._derivative(frozen), aim)
+
     def _same(self, a: float, b: float) -> bool:
-        return abs(a - b) <= _SAME * max(abs(a), abs(b)) + self._floor
+        return bool(abs(a - b) <= _SAME * max(abs(a), abs(b)) + self._floor)
 
     def _derivative(self, frozen: Sequence[TracedCall]) -> float:
         freeze = {call.key: call for call in frozen}
         right, left = (
             self._outputs(sign * self._step, Freezer(freeze, self._constants)) for sign in (1.0, -1.0)
         )
-        return total(self._cotangent * (right - left)) / (2 * self._step)
+        return float(total(self._cotangent * (right - left)) / (2 * self._step))
 
     def _outputs(self, t: float, freezer: Freezer) -> Vector:
         self.evaluations += 1

@@ -81,11 +81,11 @@ class Tracer(TorchFunctionMode):
                 lambda hook: visitor.hook("module", hook), lambda hook: visitor.hook("module pre", hook)
             )
         )
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]  # untyped in torch
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]  # untyped in torch
         self._stack.close()
 
     def __torch_function__(

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gradcheck.blame import kinks
-from gradcheck.blame.bench import BackwardRaisedError, Bench, Probe, Pulled
+from gradcheck.blame.bench import BackwardRaisedError, Bench, Pulled
+from gradcheck.blame.probe import Probe, probe, rounding
 from gradcheck.report.records import Verdict
 
 
@@ -45,11 +46,11 @@ def verify(bench: Bench) -> Verification:
     try:
         found = _verify(bench)
     except BackwardRaisedError as error:
-        found = Verification(Verdict.FAIL, message=f"its backward pass raises {error}")
+        found = Verification(Verdict.FAIL, message=f"the backward pass raises {error}")
     except Exception as error:
-        found = Verification(
-            Verdict.INCONCLUSIVE, message=f"cannot be run alone: {type(error).__name__}: {error}"
-        )
+        # a user's operation may raise anything outside its model
+        what = f"cannot be run alone: {type(error).__name__}: {error}"
+        found = Verification(Verdict.INCONCLUSIVE, message=what)
     return replace(found, evaluations=bench.evaluations, backwards=bench.backwards)
 
 
@@ -58,13 +59,15 @@ def _verify(bench: Bench) -> Verification:
     if not pulled.chosen:
         return Verification(Verdict.PASS)
     directions = bench.directions()
-    first = bench.probe(pulled, directions)
-    if first.distance <= first.uncertainty:
+    first = probe(bench, pulled, directions)
+    if not first.beyond:
         return _outcome(_judge(bench, pulled, first), first)
-    first = replace(first, noise=bench.noise(pulled, directions))
-    verdict = _judge(bench, pulled, first)
-    if verdict is not Verdict.FAIL and first.distance <= first.uncertainty:
-        return _outcome(verdict, first)
+    if not math.isfinite(first.claimed) and not pulled.all_finite:
+        message = "neither its result nor its gradient is finite here"
+        return Verification(Verdict.INCONCLUSIVE, message=message)
+    first = replace(first, noise=rounding(bench, pulled, directions))
+    if not first.beyond:
+        return _outcome(_judge(bench, pulled, first), first)
     return _confirm(bench, pulled, first)
 
 
@@ -72,16 +75,14 @@ def _confirm(bench: Bench, pulled: Pulled, first: Probe) -> Verification:
     """Look again: with a fresh cotangent and direction, and grad mode on."""
     again = bench.pull()
     directions = bench.directions()
-    second = bench.probe(again, directions, noise=bench.noise(again, directions), track=True)
+    second = probe(bench, again, directions, noise=rounding(bench, again, directions), track=True)
     verdicts = {_judge(bench, pulled, first), _judge(bench, again, second)}
-    beyond = all(probe.distance > probe.uncertainty for probe in (first, second))
     if Verdict.FAIL not in verdicts:
-        return _outcome(
-            Verdict.PASS if Verdict.PASS in verdicts else Verdict.INCONCLUSIVE, first, suspect=beyond
-        )
-    if not beyond:
+        verdict = Verdict.PASS if Verdict.PASS in verdicts else Verdict.INCONCLUSIVE
+        return _outcome(verdict, first, suspect=second.beyond)
+    if not second.beyond:
         return _outcome(Verdict.INCONCLUSIVE, first)
-    if (first.estimate.kink or second.estimate.kink) and kinks.excuse(bench, again):
+    if (first.kink or second.kink) and kinks.excuse(bench, again):
         return replace(_outcome(Verdict.PASS, first), kink=True)
     return _by_argument(bench, again, first)
 
@@ -94,32 +95,34 @@ def _by_argument(bench: Bench, pulled: Pulled, first: Probe) -> Verification:
     wrong = {}
     for i, name in enumerate(names):
         alone = [direction if k == i else None for k, direction in enumerate(bench.directions())]
-        probe = bench.probe(pulled, alone, noise=bench.noise(pulled, alone))
-        if _judge(bench, pulled, probe) is Verdict.FAIL:
-            wrong[name] = probe
-    worst_probe = next(iter(wrong.values()), first)
-    return replace(_outcome(Verdict.FAIL, worst_probe), arguments=tuple(wrong))
+        found = probe(bench, pulled, alone, noise=rounding(bench, pulled, alone))
+        if _judge(bench, pulled, found) is Verdict.FAIL:
+            wrong[name] = found
+    shown = next(iter(wrong.values()), first)
+    return replace(_outcome(Verdict.FAIL, shown), arguments=tuple(wrong))
 
 
-def _judge(bench: Bench, pulled: Pulled, probe: Probe) -> Verdict:
-    if not probe.estimate.resolved:
+def _judge(bench: Bench, pulled: Pulled, found: Probe) -> Verdict:
+    if not found.estimate.resolved:
         return Verdict.INCONCLUSIVE
-    tau = bench.tolerance(pulled, probe)
-    if probe.distance - probe.uncertainty > tau:
+    row = bench.tolerance(pulled)
+    size = found.size if math.isfinite(found.size) else 0.0
+    tau = row.relative * max(size, abs(found.estimate.value)) + row.absolute
+    if found.distance - found.uncertainty > tau:
         return Verdict.FAIL
-    enough = max(tau, bench.resolvable(pulled))
-    return Verdict.PASS if probe.distance + probe.uncertainty <= enough else Verdict.INCONCLUSIVE
+    enough = max(tau, found.resolvable)
+    return Verdict.PASS if found.distance + found.uncertainty <= enough else Verdict.INCONCLUSIVE
 
 
-def _outcome(verdict: Verdict, probe: Probe, suspect: bool = False) -> Verification:
-    estimate = probe.estimate
+def _outcome(verdict: Verdict, found: Probe, suspect: bool = False) -> Verification:
+    estimate = found.estimate
     return Verification(
         verdict,
-        probe.claimed,
+        found.claimed,
         estimate.value,
-        probe.uncertainty,
-        probe.size,
-        estimate.kink,
+        found.uncertainty,
+        found.size,
+        found.kink,
         suspect,
         message="" if estimate.resolved else estimate.message,
     )

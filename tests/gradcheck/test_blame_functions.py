@@ -284,7 +284,8 @@ cube.register_autograd(cube_backward, setup_context=lambda ctx, inputs, output: 
 
 
 @pytest.mark.parametrize(
-    "call", [cube, lambda x: torch.ops.gradcheck_blame.cube(x), lambda x: torch.ops.gradcheck_blame.cube.default(x)]
+    "call",
+    [cube, lambda x: torch.ops.gradcheck_blame.cube(x), lambda x: torch.ops.gradcheck_blame.cube.default(x)],
 )
 def test_a_registered_operator_is_blamed_at_its_registered_backward(call):
     x = torch.randn(3, requires_grad=True)

@@ -81,8 +81,8 @@ def into_buffer(x, w):
 
 
 CUTS = [
-    detach, data, item, as_float, tolist, round_trip, without_grad, inference, data_written, written_without_grad,
-    into_buffer,
+    detach, data, item, as_float, tolist, round_trip, without_grad, inference, data_written,
+    written_without_grad, into_buffer,
 ]  # fmt: skip
 
 
@@ -126,7 +126,9 @@ def logged(x, w):
     return y
 
 
-@pytest.mark.parametrize("harmless", [softmax, logsumexp, running_statistics, logged], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "harmless", [softmax, logsumexp, running_statistics, logged], ids=lambda f: f.__name__
+)
 def test_a_cut_that_changes_no_derivative_is_innocent(harmless):
     x, w = torch.randn(3, requires_grad=True), torch.randn(3, requires_grad=True)
     result = find_blame(lambda: [harmless(x, w)], {"x": x, "w": w})
