@@ -25,7 +25,7 @@ Values = Mapping[str, npt.ArrayLike]
 Gradients = dict[str, Array]
 
 
-@dataclass
+@dataclass(eq=False)
 class ForwardPass:
     """The output, and of all values those that the backward pass will read.
 

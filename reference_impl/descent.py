@@ -15,7 +15,7 @@ from reference_impl.mlp import MLP, forward, loss, loss_and_gradients
 from reference_impl.rules.rule import Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Descent:
     """Where gradient descent over a graph ended: its leaves' ``values``, and the loss before each step.
 

@@ -73,6 +73,8 @@ def _comparable(value: Any) -> Any:
 class Graph:
     """A directed acyclic graph of operations over named leaves, ending in one output.
 
+    Two graphs are equal where their leaves, their nodes, in the same order, and their output are.
+
     Attributes:
         inputs: name and shape of each leaf that is data.
         parameters: name and shape of each leaf that is learned. Leaves may go unused.

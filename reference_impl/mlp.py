@@ -21,7 +21,7 @@ from reference_impl.sample_losses import LOSSES
 _REDUCTIONS = ("sum", "mean")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MLP:
     """A network's parameters, the activation function of each layer, and its loss.
 
@@ -62,7 +62,7 @@ class MLP:
             raise ValueError(f"Expected reduction 'sum' or 'mean' but got {self.reduction!r}.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Activations:
     """What the forward pass leaves for the backward pass: ``s[l - 1]`` = s^l, and ``x[l]`` = x^l."""
 
@@ -70,7 +70,7 @@ class Activations:
     x: tuple[Array, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gradients:
     """dl/dW^l and dl/db^l, indexed as in ``MLP``, and dl/dx^0 (None where it was not asked for)."""
 
@@ -158,9 +158,15 @@ def per_sample(mlp: MLP, passed: Activations, y: npt.ArrayLike) -> Gradients:
 
     Returns:
         W[l - 1] of shape (N, width l, width l-1), b[l - 1] of (N, width l), x of (N, width 0).
+
+    Raises:
+        ValueError: where the forward pass was one sample's, not a batch's; ``backward`` is for that.
     """
+    f, t = _output_and_target(mlp, passed, y)
+    if f.ndim == 1:
+        raise ValueError("Expected a batch but got one sample. Its gradient is that of backward.")
     dW, db = [], []
-    dx = LOSSES[mlp.loss].dl_df(*_output_and_target(mlp, passed, y))
+    dx = LOSSES[mlp.loss].dl_df(f, t)
     for layer in range(len(mlp.W), 0, -1):
         ds = dx * ACTIVATIONS[mlp.sigma[layer - 1]].sigma_prime(passed.s[layer - 1], passed.x[layer])
         dW.append(ds[:, :, None] * passed.x[layer - 1][:, None, :])
@@ -189,4 +195,6 @@ def _output_and_target(mlp: MLP, passed: Activations, y: npt.ArrayLike) -> tuple
     expected = f.shape[:-1] if classes else f.shape
     if t.shape != expected:
         raise ValueError(f"Expected targets of shape {expected} but got {t.shape}.")
+    if classes and t.size and not 0 <= t.min() <= t.max() < f.shape[-1]:
+        raise ValueError(f"Expected classes from 0 to {f.shape[-1] - 1} but got {t.min()} to {t.max()}.")
     return f, t

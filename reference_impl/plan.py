@@ -71,11 +71,11 @@ def plan(graph: Graph, output: str, wrt: tuple[str, ...], rules: Rules) -> Plan:
         ValuesError: where there is no rule for one of the graph's operations.
     """
     key = output, wrt, None if rules is RULES else _rules_used(graph, rules)
-    if key not in graph.memo:
+    known: Plan | None = graph.memo.get(key)
+    if known is None:
         if len(graph.memo) >= _MOST_PLANS:
             graph.memo.clear()
-        graph.memo[key] = _plan(graph, output, wrt, rules)
-    known: Plan = graph.memo[key]
+        known = graph.memo[key] = _plan(graph, output, wrt, rules)
     return known
 
 

@@ -218,3 +218,7 @@ def test_data_that_do_not_fit_the_network_are_refused() -> None:
     classes = replace(net, loss="softmax_cross_entropy")
     with pytest.raises(ValueError, match=r"Expected targets of shape \(5,\) but got \(4,\)"):
         mlp.loss(classes, passed, np.zeros(4, np.int64))
+    with pytest.raises(ValueError, match="Expected classes from 0 to 1 but got 0 to 2"):
+        mlp.loss(classes, passed, np.array([0, 1, 2, 0, 1]))
+    with pytest.raises(ValueError, match="Expected a batch but got one sample"):
+        mlp.per_sample(net, mlp.forward(net, np.ones(3)), np.ones(2))
