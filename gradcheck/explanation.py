@@ -52,6 +52,12 @@ def explain(outcome: Outcome, facts: Facts) -> Findings:
     return diagnose(discrepancies, facts)
 
 
+def story(found: Findings) -> tuple[str, ...]:
+    """Return what the failing parameters together tell: one common mistake, and between which it enters."""
+    joint = tuple(diagnosis.message for diagnosis in found.joint[:1])
+    return (*joint, found.profile) if found.profile else joint
+
+
 def _discrepancy(outcome: Outcome, finding: Finding) -> Discrepancy:
     name, value = finding.name, outcome.exam.values[finding.name]
     pulled = outcome.pulls[0]

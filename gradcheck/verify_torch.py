@@ -23,6 +23,7 @@ from gradcheck.report.records import Blame, Call, Comparison, Cost, ParameterRes
 from gradcheck.subjects.torch import SecondOrderSubject, TorchSubject, make
 from gradcheck.subjects.torch.subject import BackwardError
 from gradcheck.suggest import did_you_mean
+from gradcheck.waivers import waived
 
 _SECOND = "second order: "
 
@@ -76,7 +77,7 @@ def verify_torch(
 def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> None:
     outcome = examine_subject(subject, options, _dtypes(subject))
     blame = _arbitrate(subject, outcome, parts)
-    parts.parameters = _results(subject, outcome)
+    parts.parameters = _results(subject, outcome, parts)
     if blame is not None:
         parts.blame(blame)
     right = not outcome.failing
@@ -155,9 +156,11 @@ def _blame_elsewhere(subject: TorchSubject) -> tuple[Blame, ...] | None:
 # Results
 
 
-def _results(subject: TorchSubject, outcome: Outcome) -> dict[str, ParameterResult]:
+def _results(subject: TorchSubject, outcome: Outcome, parts: Collected) -> dict[str, ParameterResult]:
     facts = Facts(numbers=_numbers(subject), order=tuple(name for name in subject.names if name in subject.parameters))
     found = explanation.explain(outcome, facts) if outcome.failing else None
+    if found is not None:
+        parts.notes += explanation.story(found)
     originals = {**subject.parameters, **subject.inputs}
     results = {}
     for name, finding in outcome.findings.items():
@@ -189,7 +192,7 @@ def _backward_raised(subject: TorchSubject, parts: Collected, error: BackwardErr
 
 
 def _report(subject: TorchSubject, options: Options, parts: Collected, seconds: float) -> Report:
-    parameters = {name: _waived(result, options) for name, result in parts.parameters.items()}
+    parameters = {name: waived(result, options) for name, result in parts.parameters.items()}
     verdicts = [result.verdict for result in parameters.values()]
     verdicts += [v.verdict for v in parts.variations if v.verdict is not None and not _only_waived(v, options)]
     if parts.message:
@@ -207,15 +210,6 @@ def _report(subject: TorchSubject, options: Options, parts: Collected, seconds: 
         trace=parts.trace,
         options=options.to_dict(),
     )
-
-
-def _waived(result: ParameterResult, options: Options) -> ParameterResult:
-    if result.name not in options.allow:
-        return result
-    reason = options.allow[result.name]
-    if result.verdict is Verdict.PASS:
-        return replace(result, waived=reason, notes=(*result.notes, "the waiver is not needed: this gradient is right"))
-    return replace(result, verdict=Verdict.PASS, waived=reason)
 
 
 def _only_waived(variation: VariationResult, options: Options) -> bool:

@@ -1,0 +1,96 @@
+"""Hand-written gradients: the pipeline, and everything that goes wrong before a number is compared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck import explanation, findings, judge
+from gradcheck.diagnose import Findings
+from gradcheck.errors import UsageError
+from gradcheck.options import Options
+from gradcheck.pipeline import Outcome, examine_subject
+from gradcheck.report.records import Cost, Diagnosis, ParameterResult, Report, Verdict
+from gradcheck.subjects.handwritten import HandWritten
+from gradcheck.suggest import did_you_mean
+from gradcheck.waivers import waived
+
+Array = npt.NDArray[Any]
+Function = Callable[[Any], Any]
+# Relative error, in norm, at which a gradient in its own narrow format is no longer taken as rounded.
+_ACCEPTED = 1e-2
+
+
+def verify_handwritten(
+    loss: Function | None,
+    params: Any,
+    gradient: Function | None,
+    value_and_gradient: Function | None,
+    options: Options,
+) -> Report:
+    """Verify gradient(params) of loss(params), or both from value_and_gradient(params)."""
+    start = time.perf_counter()
+    if options.order == 2 or options.reference is not None:
+        wrong = "order=2" if options.order == 2 else "reference"
+        raise UsageError(f"{wrong} needs a torch function, a NumPy gradient has one order and one reference: leave it out.")
+    own = HandWritten(loss, params, gradient, value_and_gradient, options.name)
+    for name in options.allow:
+        if name not in own.variables:
+            raise UsageError(
+                f"allow names {name!r}, which is not verified here." + did_you_mean(name, own.variables, "Verified are")
+            )
+    subject = own.in_double() or own
+    outcome = examine_subject(subject, options, subject.dtypes)
+    found = explanation.explain(outcome, subject.facts())
+    results = _results(own, subject, outcome, found)
+    results = {name: waived(result, options) for name, result in results.items()}
+    return Report(
+        name=own.name,
+        verdict=judge.worst([result.verdict for result in results.values()]),
+        parameters=results,
+        cost=Cost(outcome.exam.forward_evaluations, 2, time.perf_counter() - start),
+        seed=options.seed,
+        notes=(*own.notes, *explanation.story(found)),
+        options=options.to_dict(),
+    )
+
+
+def _results(
+    own: HandWritten, subject: HandWritten, outcome: Outcome, found: Findings
+) -> dict[str, ParameterResult]:
+    early = {**subject.structural_findings(), **own.structural_findings()}
+    results = {}
+    for name, finding in outcome.findings.items():
+        result = findings.result(outcome.exam, finding, own.dtypes[name])
+        result = explanation.complete(outcome, result, found.of(name))
+        if name in early:
+            result = _with_early(result, early[name])
+        elif own is not subject and result.verdict is Verdict.PASS:
+            result = _own_precision(result, own.claims[name], subject.claims[name])
+        results[name] = result
+    return results
+
+
+def _with_early(result: ParameterResult, diagnosis: Diagnosis) -> ParameterResult:
+    """Put what was wrong before any number was compared first."""
+    others = tuple(d for d in result.diagnoses if d.kind not in (diagnosis.kind, "unexplained"))
+    return replace(result, verdict=Verdict.FAIL, message=diagnosis.message, diagnoses=(diagnosis, *others))
+
+
+def _own_precision(result: ParameterResult, claimed: Array | None, exact: Array | None) -> ParameterResult:
+    """Compare the gradient in the user's own narrow format with the same code run in double precision."""
+    if claimed is None or exact is None or claimed.shape != exact.shape or not exact.size:
+        return result
+    norm = float(np.linalg.norm(exact.reshape(-1)))
+    error = float(np.linalg.norm((claimed.astype(exact.dtype) - exact).reshape(-1)))
+    digits = judge.digits(error, norm)
+    if norm == 0 or error <= _ACCEPTED * norm:
+        return replace(result, digits=digits)
+    note = f"right in float64, but computed in {claimed.dtype} it is off by {error / norm:.1%} of its norm"
+    return replace(result, digits=digits, notes=(*result.notes, note))
+
