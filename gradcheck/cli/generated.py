@@ -79,7 +79,7 @@ class Saved:
                 report = replace(report, reproduce=_replay(self.engine, path, options))
                 collector.add(SAVED, report)
                 screen.report(report)
-            screen.advance(path)
+            screen.advance()
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ class Generated:
         def take(report: Report, case: Case) -> None:
             collector.add(case.family, report, generated=True)
             screen.report(report, generated=True)
-            screen.advance(case.family)
+            screen.advance()
+            screen.begin(case.family)
 
         run_suite(
             self.engine.engine,

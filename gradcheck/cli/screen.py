@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from gradcheck.report.records import Report
 from gradcheck.report.sentences import headline
-from gradcheck.report.text import STYLES, make_console, show
+from gradcheck.report.text import STYLES, make_console, say, show
+from gradcheck.report.words import cut, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from gradcheck.report.run import Run
 
+_LABEL = 30
 _MOST_GENERATED = 10  # failing generated cases told in full
 
 
@@ -36,7 +38,7 @@ class Screen:
         if self._verbose or (not generated and (self._alone or not report.ok)):
             show(report, self._console, verbose=self._verbose)
         elif not generated:
-            self._console.print(headline(report), style=STYLES[report.verdict], soft_wrap=True)
+            say(self._console, headline(report), STYLES[report.verdict])
         elif not report.ok:
             self._generated(report)
 
@@ -45,16 +47,21 @@ class Screen:
         if self._told <= _MOST_GENERATED:
             show(report, self._console)
         elif self._told == _MOST_GENERATED + 1:
-            self._console.print("further cases are counted below; -v and --json have them all", style="dim")
+            say(self._console, "further cases are counted below; -v and --json have them all", "dim")
 
     def error(self, message: str) -> None:
         """Show why something could not be verified."""
-        make_console(sys.stderr).print(f"gradcheck: {message}", soft_wrap=True, style="red")
+        say(make_console(sys.stderr), f"gradcheck: {message}", "red")
 
-    def advance(self, label: str = "") -> None:
+    def begin(self, label: str) -> None:
+        """Name beside the progress bar what is being verified."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, description=cut(plain(label), _LABEL))
+
+    def advance(self) -> None:
         """Move the progress bar by one."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, advance=1, description=label)
+            self._progress.update(self._task, advance=1)
 
     @contextmanager
     def progress(self, total: int) -> Iterator[None]:

@@ -40,14 +40,17 @@ class Targets:
     def run(self, screen: Screen, collector: Collector) -> None:
         """Verify each, showing and collecting what was found."""
         jobs = min(self.request.jobs, len(self.targets))
-        for target, report, message in self._outcomes(jobs):
+        screen.begin(self.targets[0].spec)
+        following = [*self.targets[1:], self.targets[-1]]
+        for after, (target, report, message) in zip(following, self._outcomes(jobs), strict=True):
             if report is None:
                 collector.fail(target.spec, message)
                 screen.error(message)
             else:
                 collector.add(target.spec.rpartition(":")[0], report)
                 screen.report(report)
-            screen.advance(target.spec)
+            screen.advance()
+            screen.begin(after.spec)
 
     def _outcomes(self, jobs: int) -> Iterator[tuple[Target, Report | None, str]]:
         if jobs > 1:

@@ -70,7 +70,7 @@ def to_junit(run: Run, *, allow_inconclusive: bool = False) -> str:
         document.add_testsuite(_suite(name, outcomes))
     document.update_statistics()  # type: ignore[no-untyped-call]  # junitparser leaves it without types
     # junitparser counts skipped tests on the root, where the schema has no such attribute.
-    document._elem.attrib.pop("skipped", None)  # noqa: SLF001 - it offers no other way to leave one out
+    document._elem.attrib.pop("skipped", None)  # it offers no other way to leave one out
     written: bytes = document.tostring()  # type: ignore[no-untyped-call]  # as above
     return f'<?xml version="1.0" encoding="utf-8"?>\n{written.decode("utf-8")}\n'
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gradcheck.report.records import Report, Verdict
 from gradcheck.report.run import Group, Run
 from gradcheck.report.sentences import WORDS
+from gradcheck.report.text import say
 from gradcheck.report.words import counted, cut, digits, duration, plain, size
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def show_summary(run: Run, console: Console) -> None:
     if len(reports) > 1:
         console.print(_targets(reports, console.width))
     style = _STYLES["pass" if run.verdict is Verdict.PASS and not run.failures else WORDS[run.verdict]]
-    console.print(f"{conclusion(run)} ({_pace(run)})", style=style, soft_wrap=True)
+    say(console, f"{conclusion(run)} ({_pace(run)})", style)
 
 
 def _pace(run: Run) -> str:

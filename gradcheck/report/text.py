@@ -81,14 +81,21 @@ def make_console(file: TextIO, *, width: int | None = None, plain_text: bool = F
 def show(report: Report, console: Console, *, verbose: bool = False) -> None:
     """Print the report on a console; ``verbose`` as in ``to_text``."""
     for line in _before_table(report, verbose):
-        console.print(line.text, style=line.style, soft_wrap=True)
+        say(console, line.text, line.style)
     rows, hidden = _rows(report, verbose)
     if len(report.parameters) > 1 or verbose:
         from gradcheck.report.table import parameter_table
 
         console.print(parameter_table(rows, console.width))
     for line in _after_table(report, hidden):
-        console.print(line.text, style=line.style, soft_wrap=True)
+        say(console, line.text, line.style)
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print a line as it is, however long; a terminal wraps it, a log keeps it whole."""
+    from rich.text import Text
+
+    console.print(Text(text, style), soft_wrap=True)  # not print(style=..): that paints a progress bar too
 
 
 def _before_table(report: Report, verbose: bool) -> Iterator[Line]:
