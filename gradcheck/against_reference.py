@@ -40,7 +40,9 @@ def compare(subject: TorchSubject, reference: Callable[..., Any]) -> tuple[dict[
     true, true_values = _gradients(reference, subject, cotangents, double=True)
     epsilon = max(float(torch.finfo(t.dtype).eps) for t in [*own.variables.values(), *values])
     for value, mine, expected in zip(values, plain_values, true_values, strict=True):
-        comparison = _judge(directions.to_numpy(value), directions.to_numpy(mine), directions.to_numpy(expected), epsilon)
+        comparison = _judge(
+            directions.to_numpy(value), directions.to_numpy(mine), directions.to_numpy(expected), epsilon
+        )
         if comparison.verdict is Verdict.FAIL:
             return {}, (
                 f"the forward pass differs from the reference: {comparison.claimed:.6g} against "
@@ -48,7 +50,12 @@ def compare(subject: TorchSubject, reference: Callable[..., Any]) -> tuple[dict[
             )
     shared = [name for name in names if name in true]
     return {
-        name: _judge(_numpy(claimed[name], true[name]), _numpy(plain[name], true[name]), _numpy(true[name], true[name]), epsilon)
+        name: _judge(
+            _numpy(claimed[name], true[name]),
+            _numpy(plain[name], true[name]),
+            _numpy(true[name], true[name]),
+            epsilon,
+        )
         for name in shared
         if true[name] is not None
     }, ""
@@ -62,18 +69,26 @@ def _cotangents(outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
 def _gradients(
     reference: Callable[..., Any], subject: TorchSubject, cotangents: Sequence[torch.Tensor], double: bool
 ) -> tuple[dict[str, torch.Tensor | None], list[torch.Tensor]]:
-    twin = TorchSubject(reference, subject.args, subject.kwargs, name="reference", double=double, names=_shared(reference, subject))
+    twin = TorchSubject(
+        reference,
+        subject.args,
+        subject.kwargs,
+        name="reference",
+        double=double,
+        names=_shared(reference, subject),
+    )
     with twin:
         twin.start()
         if len(twin.outputs) != len(cotangents):
             raise TargetError(
-                f"The reference returns {len(twin.outputs)} differentiable outputs, {subject.name} {len(cotangents)}: "
-                "let both return the same."
+                f"The reference returns {len(twin.outputs)} differentiable outputs, "
+                f"{subject.name} {len(cotangents)}: let both return the same."
             )
         for out, u in zip(twin.outputs, cotangents, strict=True):
             if out.shape != u.shape:
                 raise TargetError(
-                    f"The reference returns shape {tuple(out.shape)}, {subject.name} {tuple(u.shape)}: let both return the same."
+                    f"The reference returns shape {tuple(out.shape)}, "
+                    f"{subject.name} {tuple(u.shape)}: let both return the same."
                 )
         us = [u.to(out.dtype) for u, out in zip(cotangents, twin.outputs, strict=True)]
         return twin.pull_back(us), twin.outputs
@@ -97,7 +112,11 @@ def _judge(claimed: np.ndarray, plain: np.ndarray, true: np.ndarray, epsilon: fl
     own = float(np.abs(plain - true).max(initial=0))
     largest = float(np.abs(true).max(initial=0))
     tau = _YARDSTICK * own + _ROUNDINGS * epsilon * largest
-    at = tuple(int(k) for k in np.unravel_index(int(np.argmax(difference)), difference.shape)) if difference.size else ()
+    at = (
+        tuple(int(k) for k in np.unravel_index(int(np.argmax(difference)), difference.shape))
+        if difference.size
+        else ()
+    )
     wrong = int((~(difference <= tau)).sum())
     mine, expected = (claimed[at], true[at]) if difference.size else (0.0, 0.0)
     size = max(abs(mine), abs(expected))

@@ -23,7 +23,9 @@ _NEARBY = 1e-4
 _JUMP = 0.02
 
 
-def confirm(exam: Examination, pulled: Pulled, name: str, entries: Entries, wrong: np.ndarray, tol: Tolerance) -> str:
+def confirm(
+    exam: Examination, pulled: Pulled, name: str, entries: Entries, wrong: np.ndarray, tol: Tolerance
+) -> str:
     """Look again at the worst of the wrong entries.
 
     Returns "wrong" where the discrepancy stands, "kink" where each claimed value is a subgradient, and
@@ -37,7 +39,9 @@ def confirm(exam: Examination, pulled: Pulled, name: str, entries: Entries, wron
     return "kink"
 
 
-def _look_again(exam: Examination, pulled: Pulled, name: str, entries: Entries, row: int, tol: Tolerance) -> str:
+def _look_again(
+    exam: Examination, pulled: Pulled, name: str, entries: Entries, row: int, tol: Tolerance
+) -> str:
     i = int(entries.flat[row])
     value = exam.values[name]
     scale = float(np.broadcast_to(directions.scale(value), value.shape).reshape(-1)[i])
@@ -50,7 +54,9 @@ def _look_again(exam: Examination, pulled: Pulled, name: str, entries: Entries, 
     return "kink" if _jumps_around(exam, pulled, name, i, scale, entries.claimed[row]) else "wrong"
 
 
-def _jumps_around(exam: Examination, pulled: Pulled, name: str, i: int, scale: float, claimed: complex) -> bool:
+def _jumps_around(
+    exam: Examination, pulled: Pulled, name: str, i: int, scale: float, claimed: complex
+) -> bool:
     """Whether derivatives at nearby points jump, and enclose the claimed value."""
     value = exam.values[name]
     if value.dtype.kind == "c":

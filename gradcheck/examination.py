@@ -121,13 +121,17 @@ class Examination:
         for out, size in zip(self.outputs, sizes, strict=True):
             values = self._signed(tuple(out.shape), _is_complex(out))
             drawn.append(directions.like(out, values / size if level and size > 0 else values))
-        return drawn if self.defined is None else [_where_finite(u, out) for u, out in zip(drawn, self.outputs, strict=True)]
+        return (
+            drawn
+            if self.defined is None
+            else [_where_finite(u, out) for u, out in zip(drawn, self.outputs, strict=True)]
+        )
 
     def _signed(self, shape: tuple[int, ...], is_complex: bool) -> np.ndarray:
-        size = self.generator.uniform(0.5, 1.5, shape)
+        size = np.asarray(self.generator.uniform(0.5, 1.5, shape))
         if is_complex:
-            return size * np.exp(2j * np.pi * self.generator.uniform(size=shape))
-        return size * self.generator.choice([-1.0, 1.0], shape)
+            return np.asarray(size * np.exp(2j * np.pi * self.generator.uniform(size=shape)))
+        return np.asarray(size * self.generator.choice([-1.0, 1.0], shape))
 
     def pull(self, cotangents: Sequence[Array] | None = None) -> Pulled:
         """Ask for the claimed gradients under a cotangent, a fresh random one by default."""
@@ -148,7 +152,14 @@ class Examination:
             else:
                 gradients[name], finite[name] = _split(directions.to_numpy(gradient))
         flat = flatten(drawn)
-        return Pulled(drawn, flat if self.defined is None else flat[self.defined], gradients, frozenset(missing), misshapen, {k: v for k, v in finite.items() if v is not None})
+        return Pulled(
+            drawn,
+            flat if self.defined is None else flat[self.defined],
+            gradients,
+            frozenset(missing),
+            misshapen,
+            {k: v for k, v in finite.items() if v is not None},
+        )
 
     def learn_rounding(self, pulled: Pulled) -> dict[str, float]:
         """Pull back a scaled cotangent, and remember how far each entry is from linear.
@@ -170,7 +181,9 @@ class Examination:
                 largest = float(np.abs(gradient).max())
                 noise = 1e4 * self.subject.epsilon * whole
                 beyond = float((self.rounding[name] * scales[name]).max()) > noise
-                deviations[name] = float(self.rounding[name].max()) / largest if beyond and largest > 0 else 0.0
+                deviations[name] = (
+                    float(self.rounding[name].max()) / largest if beyond and largest > 0 else 0.0
+                )
         return deviations
 
     def probe(self, pulled: Pulled, names: Sequence[str], *, climb: bool = True) -> Probe:
@@ -192,9 +205,7 @@ class Examination:
             noise += self._rounding_along(name, direction[name], size)
             weight += size
         line = self._line(direction, pulled)
-        estimate = along(
-            line, claimed=claimed, epsilon=epsilon, climb=climb, input_noise=epsilon * weight
-        )
+        estimate = along(line, claimed=claimed, epsilon=epsilon, climb=climb, input_noise=epsilon * weight)
         return Probe(claimed, estimate, noise, parts, direction, pulled)
 
     def residual(self, pulled: Pulled, direction: Mapping[str, Array]) -> tuple[float, float]:
@@ -214,7 +225,7 @@ class Examination:
         return sum(part for part, _ in parts) - total(line.weighted(right - left)) / (2 * step), noise
 
     def _rounding_along(self, name: str, v: Array, size: float) -> float:
-        """Return three standard deviations of <rounding of the gradient, v>; never more than a small share."""
+        """Return three standard deviations of <the gradient's rounding, v>, at most a small share."""
         precision = self.subject.precision
         if name not in self.rounding:  # not measured: what a sum of some hundred rounded terms has
             return _UNMEASURED * precision * (size + self.magnitude)
@@ -241,14 +252,16 @@ class Examination:
         return along(Line(outputs_at, pulled.flat, keep=self.defined), epsilon=self.subject.epsilon)
 
     def _line(self, direction: Mapping[str, Array], pulled: Pulled) -> Line:
-        return Line(lambda t: self._evaluate(self._moved(direction, t)), pulled.flat, self.base, keep=self.defined)
+        return Line(
+            lambda t: self._evaluate(self._moved(direction, t)), pulled.flat, self.base, keep=self.defined
+        )
 
     def _moved(self, direction: Mapping[str, Array], t: float) -> dict[str, Array]:
         return {name: self.variables[name] + t * v for name, v in direction.items()}
 
 
 def _split(gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the gradient with zeros for entries that are not finite, and the mask of finite ones if needed."""
+    """Return the gradient, zeros for entries that are not finite, and their mask (None: all are)."""
     finite = np.isfinite(gradient)
     if finite.all():
         return gradient, None

@@ -20,7 +20,7 @@ _CELLS = 32
 
 @dataclass(frozen=True)
 class Field:
-    """One parameter's claimed and expected gradient over its whole shape; ``known`` masks what was examined."""
+    """One parameter's gradients, laid out over its shape; ``known`` masks what was examined."""
 
     claimed: np.ndarray
     expected: np.ndarray
@@ -38,7 +38,11 @@ def field_of(outcome: Outcome, finding: Finding) -> Field | None:
     claimed = pulled.gradients[finding.name]
     dtype = np.result_type(claimed.dtype, entries.expected.dtype)
     expected = claimed.astype(dtype).reshape(-1).copy()
-    uncertainty, known, wrong = np.zeros(claimed.size), np.full(claimed.size, entries.exact), np.zeros(claimed.size, bool)
+    uncertainty, known, wrong = (
+        np.zeros(claimed.size),
+        np.full(claimed.size, entries.exact),
+        np.zeros(claimed.size, bool),
+    )
     expected[entries.flat] = entries.expected
     uncertainty[entries.flat], known[entries.flat] = entries.uncertainty, True
     wrong[entries.flat[finding.wrong]] = True
@@ -63,7 +67,9 @@ def _discrepancy(outcome: Outcome, finding: Finding) -> Discrepancy:
     pulled = outcome.pulls[0]
     if name in pulled.misshapen:
         shaped = np.zeros(pulled.misshapen[name])
-        return Discrepancy(name, shaped, np.zeros(value.shape), value=value, examined=np.zeros(value.shape, bool))
+        return Discrepancy(
+            name, shaped, np.zeros(value.shape), value=value, examined=np.zeros(value.shape, bool)
+        )
     laid = field_of(outcome, finding) if finding.verdict is Verdict.FAIL else None
     if laid is None:
         gradient = pulled.gradients[name]
@@ -98,9 +104,15 @@ def _wrong(finding: Finding, laid: Field) -> Wrong | None:
     if entries is None or not finding.wrong.size:
         return None
     examined = int(laid.known.sum())
-    count = int(finding.wrong.size) if entries.exact else round(finding.wrong.size / entries.flat.size * laid.claimed.size)
+    count = (
+        int(finding.wrong.size)
+        if entries.exact
+        else round(finding.wrong.size / entries.flat.size * laid.claimed.size)
+    )
     rows = finding.wrong[:_LISTED]
-    indices = tuple(tuple(int(k) for k in np.unravel_index(int(entries.flat[r]), laid.claimed.shape)) for r in rows)
+    indices = tuple(
+        tuple(int(k) for k in np.unravel_index(int(entries.flat[r]), laid.claimed.shape)) for r in rows
+    )
     return Wrong(
         count=count,
         examined=examined,

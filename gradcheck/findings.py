@@ -57,8 +57,14 @@ def from_probes(name: str, probes: list[Probe], shared: int, tol: Tolerance, mag
         finding.verdict = judge.verdict(worst.discrepancy, worst.uncertainty, tau)
         if worst.discrepancy <= worst.uncertainty:
             finding.verdict = _resolved_enough(worst, tau + tol.relative * magnitude, _share(tol))
-            if finding.verdict is Verdict.PASS and worst.uncertainty > tau + tol.relative * magnitude and shared == 1:
-                finding.notes.append(f"resolved to {worst.uncertainty / max(size, 1e-300):.1e} of the gradient only")
+            if (
+                finding.verdict is Verdict.PASS
+                and worst.uncertainty > tau + tol.relative * magnitude
+                and shared == 1
+            ):
+                finding.notes.append(
+                    f"resolved to {worst.uncertainty / max(size, 1e-300):.1e} of the gradient only"
+                )
     if finding.verdict is Verdict.INCONCLUSIVE and not finding.message:
         finding.message = (
             f"finite differences resolve {worst.uncertainty / max(size, 1e-300):.1e} of this gradient, "
@@ -69,7 +75,9 @@ def from_probes(name: str, probes: list[Probe], shared: int, tol: Tolerance, mag
     expected = claimed - (worst.claimed - worst.estimate.value) if worst.estimate.resolved else math.nan
     if worst.estimate.kink:
         expected = claimed
-    finding.comparison = _comparison(claimed, expected, None, worst, tol.of(worst.size, worst.size), finding.verdict, len(probes))
+    finding.comparison = _comparison(
+        claimed, expected, None, worst, tol.of(worst.size, worst.size), finding.verdict, len(probes)
+    )
     if worst.estimate.resolved and not worst.estimate.kink:
         finding.digits = judge.digits(worst.discrepancy, size) if size > worst.uncertainty else None
     return finding
@@ -92,7 +100,13 @@ def _resolved_enough(probe: Probe, tau: float, share: float) -> Verdict:
 
 
 def _comparison(
-    claimed: float, expected: float, index: tuple[int, ...] | None, probe: Probe, tau: float, verdict: Verdict, compared: int
+    claimed: float,
+    expected: float,
+    index: tuple[int, ...] | None,
+    probe: Probe,
+    tau: float,
+    verdict: Verdict,
+    compared: int,
 ) -> Comparison:
     difference = abs(claimed - expected)
     largest = max(abs(claimed), abs(expected))
@@ -135,7 +149,10 @@ def from_entries(
         elif outcome == "kink":
             finding.notes.append("at a kink: the claimed values lie between the derivatives nearby")
         else:
-            finding.verdict, finding.message = Verdict.INCONCLUSIVE, "other step sizes contradict the first: a rough function"
+            finding.verdict, finding.message = (
+                Verdict.INCONCLUSIVE,
+                "other step sizes contradict the first: a rough function",
+            )
     elif unresolved.size == entries.flat.size and np.isfinite(u).any():
         finding.verdict = Verdict.INCONCLUSIVE
         finding.message = "no step size resolves this gradient to its tolerance"
@@ -143,7 +160,13 @@ def from_entries(
 
 
 def _describe(
-    finding: Finding, entries: Entries, shape: tuple[int, ...], d: np.ndarray, u: np.ndarray, tau: np.ndarray, largest: float
+    finding: Finding,
+    entries: Entries,
+    shape: tuple[int, ...],
+    d: np.ndarray,
+    u: np.ndarray,
+    tau: np.ndarray,
+    largest: float,
 ) -> None:
     beyond = np.where(np.isfinite(u), (d - u) / np.where(tau > 0, tau, 1e-300), -1)
     row = int(np.argmax(beyond))

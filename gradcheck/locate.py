@@ -66,7 +66,9 @@ def examine(exam: Examination, pulled: Pulled, name: str, flat: np.ndarray, exac
             kink = kink or probe.estimate.kink
         rows.append((claimed, expected if is_complex else expected.real, uncertainty, kink))
     columns = [np.asarray(column) for column in zip(*rows, strict=True)] if rows else [np.zeros(0)] * 4
-    return Entries(np.asarray(flat), columns[0], columns[1], columns[2], columns[3].astype(bool), exact, probes)
+    return Entries(
+        np.asarray(flat), columns[0], columns[1], columns[2], columns[3].astype(bool), exact, probes
+    )
 
 
 def entry_probe(
@@ -132,7 +134,9 @@ def _search(exam: Examination, pulled: Pulled, name: str) -> np.ndarray | None:
 
 def _weights(exam: Examination, pulled: Pulled, name: str) -> np.ndarray:
     value = exam.values[name]
-    weights = directions.gaussian(value.shape, value.dtype.kind == "c", exam.generator) * directions.scale(value)
+    weights = directions.gaussian(value.shape, value.dtype.kind == "c", exam.generator) * directions.scale(
+        value
+    )
     if name in pulled.finite:
         weights = weights * pulled.finite[name]
     return weights.reshape(-1)

@@ -53,10 +53,14 @@ def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[st
         subject.resume()
     exact = exam.pull([u.to(v.dtype) for u, v in zip(us, pulled.cotangents, strict=True)])
     floors = _floors(exam, exact, dtypes)
-    errors = {name: _error(found.get(name), gradient, floors[name]) for name, gradient in exact.gradients.items()}
+    errors = {
+        name: _error(found.get(name), gradient, floors[name]) for name, gradient in exact.gradients.items()
+    }
     loose = any(error > _accepted(dtypes[name]) for name, error in errors.items())
     sensitivity = _sensitivity(exam, exact, dtypes, floors) if loose else {}
-    return {name: _precision(error, dtypes[name], sensitivity.get(name, 0.0)) for name, error in errors.items()}
+    return {
+        name: _precision(error, dtypes[name], sensitivity.get(name, 0.0)) for name, error in errors.items()
+    }
 
 
 def _floors(exam: Examination, exact: Pulled, dtypes: Mapping[str, str]) -> dict[str, float]:
@@ -90,7 +94,7 @@ def _error(found: torch.Tensor | None, exact: np.ndarray, floor: float) -> float
 def _sensitivity(
     exam: Examination, pulled: Pulled, dtypes: Mapping[str, str], floors: Mapping[str, float]
 ) -> dict[str, float]:
-    """Return how much each gradient changes, in norm, when every leaf is rounded once more in its own format."""
+    """Return how much each gradient changes, in norm, when every leaf is rounded once in its own format."""
     subject = exam.subject
     assert isinstance(subject, TorchSubject)
     shifted = {}

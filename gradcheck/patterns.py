@@ -31,7 +31,11 @@ def _slices(wrong: np.ndarray, axis: int) -> str:
     if wrong.ndim < 2 or not bool((full == any_wrong).all()):
         return ""
     where = [int(k) for k in np.flatnonzero(full)]
-    noun = {0: "row", 1: "column"}.get(axis, f"slice of axis {axis}") if wrong.ndim == 2 else f"slice of axis {axis}"
+    noun = (
+        {0: "row", 1: "column"}.get(axis, f"slice of axis {axis}")
+        if wrong.ndim == 2
+        else f"slice of axis {axis}"
+    )
     if where == [wrong.shape[axis] - 1]:
         return f"the last {noun}"
     if len(where) == 1:

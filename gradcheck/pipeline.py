@@ -175,7 +175,9 @@ def _judge_nonfinite(outcome: Outcome, finding: Finding, finite: np.ndarray) -> 
         return
     scales = np.broadcast_to(directions.scale(outcome.exam.values[finding.name]), finite.shape).reshape(-1)
     for i in where[:4]:
-        estimate = entry_probe(outcome.exam, outcome.pulls[0], finding.name, int(i), float(scales[i])).estimate
+        estimate = entry_probe(
+            outcome.exam, outcome.pulls[0], finding.name, int(i), float(scales[i])
+        ).estimate
         if estimate.resolved and estimate.uncertainty <= 1e-3 * max(abs(estimate.value), 1e-6):
             index = tuple(int(k) for k in np.unravel_index(int(i), finite.shape)) if finite.shape else ()
             true = estimate.value / float(scales[i])
@@ -185,7 +187,9 @@ def _judge_nonfinite(outcome: Outcome, finding: Finding, finite: np.ndarray) -> 
                 f"at {list(index)} where finite differences give {true:.6g}",
             )
             return
-    finding.notes.append(f"{where.size} entries are NaN or infinite, where the forward pass is not smooth either")
+    finding.notes.append(
+        f"{where.size} entries are NaN or infinite, where the forward pass is not smooth either"
+    )
 
 
 def _judge_nonlinear(outcome: Outcome, finding: Finding, deviation: float) -> None:
@@ -193,6 +197,13 @@ def _judge_nonlinear(outcome: Outcome, finding: Finding, deviation: float) -> No
     again = outcome.exam.pull(first.cotangents)
     other = again.gradients.get(finding.name)
     if other is not None and not np.allclose(other, first.gradients[finding.name], rtol=1e-9, atol=0):
-        _fail(finding, "the gradient differs from one backward pass to the next, with nothing changed in between")
+        _fail(
+            finding,
+            "the gradient differs from one backward pass to the next, with nothing changed in between",
+        )
     else:
-        _fail(finding, f"backward is not linear in the cotangent: scaling it changes the gradient by {deviation:.1e} more")
+        _fail(
+            finding,
+            "backward is not linear in the cotangent: "
+            f"scaling it changes the gradient by {deviation:.1e} more",
+        )

@@ -42,13 +42,14 @@ def verify(
 
         if len(inputs) != 1 or kwargs:
             raise UsageError(
-                f"Expected verify(loss, params, gradient=...) but got {len(inputs)} positional arguments after "
-                "the loss: pass all parameters in one dict, list or tuple."
+                f"Expected verify(loss, params, gradient=...) but got {len(inputs)} positional arguments "
+                "after the loss: pass all parameters in one dict, list or tuple."
             )
         return verify_handwritten(function, inputs[0], gradient, value_and_gradient, chosen)
     if not callable(function):
         raise UsageError(
-            f"Expected a module or function but got {type(function).__name__}: pass the callable first, then its inputs."
+            f"Expected a module or function but got {type(function).__name__}: "
+            "pass the callable first, then its inputs."
         )
     from gradcheck.verify_torch import verify_torch
 

@@ -63,10 +63,18 @@ def _compare_values(case: Any, subject: EngineSubject) -> str:
     """Check the primal before the derivative: an engine that computes another function cannot be judged."""
     claimed = np.asarray(subject.answer.value)
     expected = np.asarray(subject.evaluate({})[0])
-    tol = judge.tolerance(str(np.result_type(*case.values.values()))) if case.values else judge.tolerance("float64")
+    tol = (
+        judge.tolerance(str(np.result_type(*case.values.values())))
+        if case.values
+        else judge.tolerance("float64")
+    )
     largest = float(np.abs(expected).max(initial=0))
     difference = np.abs(claimed - expected)
-    if not difference.size or float(difference.max()) <= max(tol.relative, 1e-9) * max(largest, 1e-30) or not np.isfinite(largest):
+    if (
+        not difference.size
+        or float(difference.max()) <= max(tol.relative, 1e-9) * max(largest, 1e-30)
+        or not np.isfinite(largest)
+    ):
         return ""
     at = np.unravel_index(int(np.argmax(difference)), difference.shape)
     return (
@@ -131,10 +139,15 @@ def _odd_one_out(result: ParameterResult) -> ParameterResult:
     if numerical is None or not against:
         return result
     if numerical.verdict is Verdict.FAIL and agreeing:
-        note = f"finite differences are the odd one out: {' and '.join(agreeing)} agree with the claimed gradient"
+        others = " and ".join(agreeing)
+        note = f"finite differences are the odd one out: {others} agree with the claimed gradient"
         return replace(result, notes=(*result.notes, note))
     if numerical.verdict is Verdict.FAIL:
-        return replace(result, message=result.message or "the claimed gradient is the odd one out: every other witness disagrees")
+        return replace(
+            result,
+            message=result.message
+            or "the claimed gradient is the odd one out: every other witness disagrees",
+        )
     note = f"{' and '.join(against)} disagrees with the claimed gradient, finite differences agree with it"
     kink = any("kink" in text for text in result.notes)
     return replace(result, notes=(*result.notes, note + (" (a convention at a kink)" if kink else "")))

@@ -37,12 +37,15 @@ def verify_handwritten(
     start = time.perf_counter()
     if options.order == 2 or options.reference is not None:
         wrong = "order=2" if options.order == 2 else "reference"
-        raise UsageError(f"{wrong} needs a torch function, a NumPy gradient has one order and one reference: leave it out.")
+        raise UsageError(
+            f"{wrong} needs a torch function, a NumPy gradient has one order and one reference: leave it out."
+        )
     own = HandWritten(loss, params, gradient, value_and_gradient, options.name)
     for name in options.allow:
         if name not in own.variables:
             raise UsageError(
-                f"allow names {name!r}, which is not verified here." + did_you_mean(name, own.variables, "Verified are")
+                f"allow names {name!r}, which is not verified here."
+                + did_you_mean(name, own.variables, "Verified are")
             )
     subject = own.in_double() or own
     outcome = examine_subject(subject, options, subject.dtypes)
@@ -93,4 +96,3 @@ def _own_precision(result: ParameterResult, claimed: Array | None, exact: Array 
         return replace(result, digits=digits)
     note = f"right in float64, but computed in {claimed.dtype} it is off by {error / norm:.1%} of its norm"
     return replace(result, digits=digits, notes=(*result.notes, note))
-

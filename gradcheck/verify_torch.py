@@ -19,7 +19,16 @@ from gradcheck.errors import UsageError
 from gradcheck.examination import Examination
 from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
-from gradcheck.report.records import Blame, Call, Comparison, Cost, ParameterResult, Report, VariationResult, Verdict
+from gradcheck.report.records import (
+    Blame,
+    Call,
+    Comparison,
+    Cost,
+    ParameterResult,
+    Report,
+    VariationResult,
+    Verdict,
+)
 from gradcheck.subjects.torch import SecondOrderSubject, TorchSubject, make
 from gradcheck.subjects.torch.subject import BackwardError
 from gradcheck.suggest import did_you_mean
@@ -95,7 +104,10 @@ def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> N
 def _check_allowed(options: Options, names: Sequence[str]) -> None:
     for name in options.allow:
         if name not in names:
-            raise UsageError(f"allow names {name!r}, which is not verified here." + did_you_mean(name, names, "Verified are"))
+            raise UsageError(
+                f"allow names {name!r}, which is not verified here."
+                + did_you_mean(name, names, "Verified are")
+            )
 
 
 def _dtypes(subject: TorchSubject) -> dict[str, str]:
@@ -114,7 +126,9 @@ def _dtypes(subject: TorchSubject) -> dict[str, str]:
 
 def _arbitrate(subject: TorchSubject, outcome: Outcome, parts: Collected) -> BlameResult | None:
     """Hear every operation before a discrepancy is believed."""
-    undecided = [name for name, f in outcome.findings.items() if any("along a direction" in n for n in f.notes)]
+    undecided = [
+        name for name, f in outcome.findings.items() if any("along a direction" in n for n in f.notes)
+    ]
     suspects = [*outcome.failing, *undecided]
     if not suspects:
         return None
@@ -123,7 +137,12 @@ def _arbitrate(subject: TorchSubject, outcome: Outcome, parts: Collected) -> Bla
         return None
     for name in suspects:
         finding = outcome.findings[name]
-        if found.all_calls_right and found.kinks and name not in outcome.pulls[0].misshapen and not finding.message:
+        if (
+            found.all_calls_right
+            and found.kinks
+            and name not in outcome.pulls[0].misshapen
+            and not finding.message
+        ):
             finding.verdict, finding.wrong = Verdict.PASS, finding.wrong[:0]
             finding.notes.append(f"at a kink of {found.kinks[0]}; every operation alone is right")
         elif name in undecided and found.blames:
@@ -137,18 +156,24 @@ def _blame(
 ) -> BlameResult | None:
     try:
         return blame_subject(
-            subject, wrong=wrong, cotangents=outcome.pulls[0].cotangents, rng=outcome.exam.generator, order=order
+            subject,
+            wrong=wrong,
+            cotangents=outcome.pulls[0].cotangents,
+            rng=outcome.exam.generator,
+            order=order,
         )
-    except Exception as error:  # noqa: BLE001 - the search reruns users' code in unusual ways; the verdict stands without it
-        parts.notes.append(f"the guilty operation could not be searched for ({type(error).__name__}: {error})"[:300])
+    except Exception as error:  # the search reruns users' code in unusual ways; the verdict stands without it
+        parts.notes.append(
+            f"the guilty operation could not be searched for ({type(error).__name__}: {error})"[:300]
+        )
         return None
 
 
 def _blame_elsewhere(subject: TorchSubject) -> tuple[Blame, ...] | None:
-    """Return the blames at another point: None where the search cannot tell, () where every operation is right."""
+    """Return the blames at another point: None where that cannot be told, () where all are right."""
     try:
         found = blame_subject(subject)
-    except Exception:  # noqa: BLE001 - as in _blame
+    except Exception:  # as in _blame
         return None
     return found.blames if found.blames or found.all_calls_right else None
 
@@ -157,7 +182,9 @@ def _blame_elsewhere(subject: TorchSubject) -> tuple[Blame, ...] | None:
 
 
 def _results(subject: TorchSubject, outcome: Outcome, parts: Collected) -> dict[str, ParameterResult]:
-    facts = Facts(numbers=_numbers(subject), order=tuple(name for name in subject.names if name in subject.parameters))
+    facts = Facts(
+        numbers=_numbers(subject), order=tuple(name for name in subject.names if name in subject.parameters)
+    )
     found = explanation.explain(outcome, facts) if outcome.failing else None
     if found is not None:
         parts.notes += explanation.story(found)
@@ -172,7 +199,10 @@ def _results(subject: TorchSubject, outcome: Outcome, parts: Collected) -> dict[
 
 def _numbers(subject: TorchSubject) -> dict[str, float]:
     shapes = {name: tuple(tensor.shape) for name, tensor in subject.inputs.items()}
-    shapes |= {f"output{path}": tuple(out.shape) for path, out in zip(subject.output_paths, subject.outputs, strict=True)}
+    shapes |= {
+        f"output{path}": tuple(out.shape)
+        for path, out in zip(subject.output_paths, subject.outputs, strict=True)
+    }
     return explanation.numbers_of(shapes)
 
 
@@ -181,7 +211,7 @@ def _backward_raised(subject: TorchSubject, parts: Collected, error: BackwardErr
     parts.message = f"the backward pass raises {error}"
     try:
         parts.blame(blame_subject(subject))
-    except Exception:  # noqa: BLE001 - the verdict stands without a place
+    except Exception:  # the verdict stands without a place
         parts.notes.append("the place could not be found")
     for name, value in subject.variables.items():
         dtype = str(subject.original_dtypes[name]).removeprefix("torch.")
@@ -194,7 +224,9 @@ def _backward_raised(subject: TorchSubject, parts: Collected, error: BackwardErr
 def _report(subject: TorchSubject, options: Options, parts: Collected, seconds: float) -> Report:
     parameters = {name: waived(result, options) for name, result in parts.parameters.items()}
     verdicts = [result.verdict for result in parameters.values()]
-    verdicts += [v.verdict for v in parts.variations if v.verdict is not None and not _only_waived(v, options)]
+    verdicts += [
+        v.verdict for v in parts.variations if v.verdict is not None and not _only_waived(v, options)
+    ]
     if parts.message:
         verdicts.append(Verdict.FAIL)
     return Report(
@@ -245,12 +277,16 @@ def _own_precision(subject: TorchSubject, outcome: Outcome, parts: Collected) ->
     except BackwardError as error:
         parts.message = f"right in float64, but in its own precision the backward pass raises {error}"
         return
-    except Exception as error:  # noqa: BLE001 - users' code may run in float64 only
+    except Exception as error:  # users' code may run in float64 only
         parts.notes.append(f"not compared in its own precision: {type(error).__name__}: {error}"[:200])
         return
     for name, precision in kept.items():
         result = parts.parameters[name]
-        notes = (*result.notes, precision.message) if precision.message and precision.verdict is Verdict.PASS else result.notes
+        notes = (
+            (*result.notes, precision.message)
+            if precision.message and precision.verdict is Verdict.PASS
+            else result.notes
+        )
         failed = precision.verdict is Verdict.FAIL
         parts.parameters[name] = replace(
             result,
@@ -275,7 +311,9 @@ def _second_order(subject: TorchSubject, outcome: Outcome, options: Options, par
         return
     parts.count(found.exam)
     if found.failing:
-        blame = _blame(subject, outcome, [name for name in found.failing if name in subject.names], parts, order=2)
+        blame = _blame(
+            subject, outcome, [name for name in found.failing if name in subject.names], parts, order=2
+        )
         if blame is not None and blame.all_calls_right and blame.kinks:
             parts.notes.append("second order: at a kink; every operation alone is right")
             return
@@ -313,5 +351,5 @@ def _variations(
 def _handwritten(subject: TorchSubject) -> tuple[Blame, ...]:
     try:
         return handwritten(subject)
-    except Exception:  # noqa: BLE001 - as in _blame
+    except Exception:  # as in _blame
         return ()

@@ -60,7 +60,9 @@ def derivative(
     """
     if base is None:
         base = flatten(outputs_at(0.0))
-    cotangent = flatten_cotangents(cotangents, outputs_at) if _has_none(cotangents) else flatten(_list(cotangents))
+    cotangent = (
+        flatten_cotangents(cotangents, outputs_at) if _has_none(cotangents) else flatten(_list(cotangents))
+    )
     line = Line(outputs_at, cotangent, base)
     return along(line, claimed=claimed, epsilon=epsilon, second_opinion=second_opinion)
 
@@ -123,7 +125,7 @@ def _refined(line: Line, step: float, noise: float, quick: _Quick) -> _Quick:
     right, left = line(step / 4), line(-step / 4)
     if right is None or left is None:
         return quick
-    value, bound, scale, table = quick
+    _, bound, scale, table = quick
     table.add(step / 4, total(line.weighted(right - left)) / (step / 2))
     row = table.rows[2]
     sharper = abs(row[2] - row[1]) + abs(row[1] - table.rows[1][1]) / 4 + 8 * noise / step
@@ -205,7 +207,9 @@ def _at_a_kink(kink: kinks.Interval, line: Line, table: Table, at: float) -> Est
     )
 
 
-def _ladder(line: Line, step: float, noise: float, epsilon: float, claimed: float | None) -> tuple[Table, bool]:
+def _ladder(
+    line: Line, step: float, noise: float, epsilon: float, claimed: float | None
+) -> tuple[Table, bool]:
     """Add rungs until the claimed value is confirmed with a good bound; tell whether it was."""
     table = Table(2, noise)
     sizes = [step / 2**k for k in range(_HALVES)]
@@ -278,6 +282,8 @@ def flatten_cotangents(
 ) -> Vector:
     """Return the cotangents as one vector, with zeros for None."""
     outputs = outputs_at(0.0)
-    return flatten(
-        [output * 0 if u is None else u for u, output in zip(cotangents, outputs, strict=True)]
-    ) if len(outputs) else np.zeros(0)
+    return (
+        flatten([output * 0 if u is None else u for u, output in zip(cotangents, outputs, strict=True)])
+        if len(outputs)
+        else np.zeros(0)
+    )

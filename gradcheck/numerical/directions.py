@@ -106,4 +106,4 @@ def detectable(resolution: float, scale: float, count: int, probability: float =
     """
     if count == 0 or scale == 0 or not math.isfinite(resolution):
         return None
-    return _HIDES * resolution / scale / (1 - probability) ** (1 / count)
+    return float(_HIDES * resolution / scale / (1 - probability) ** (1 / count))

@@ -38,9 +38,7 @@ def find(line: Line, step: float, noise: float) -> Interval | None:
     last = step / _RATIO**2
     if gaps[2] <= 4 * noise / last:
         return None
-    if not all(
-        gaps[k + 1] > 0 and _STAYS[0] <= gaps[k] / gaps[k + 1] <= _STAYS[1] for k in range(2)
-    ):
+    if not all(gaps[k + 1] > 0 and _STAYS[0] <= gaps[k] / gaps[k + 1] <= _STAYS[1] for k in range(2)):
         return None
     ends = [_interval(line, *side) for side in sides]  # type: ignore[misc]  # None is excluded above
     (low, high), (previous_low, previous_high) = ends[2], ends[1]

@@ -103,7 +103,7 @@ class Line:
             value = flatten(self.outputs_at(t))
             if self._keep is not None:
                 value = value[self._keep]
-        except Exception as error:  # noqa: BLE001 - users' forward passes raise what they like outside their domain
+        except Exception as error:  # users' forward passes raise what they like outside their domain
             self.error = error
             return None
         if value.shape != self.cotangent.shape:

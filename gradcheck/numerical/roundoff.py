@@ -1,4 +1,4 @@
-"""How large the rounding errors of the outputs are: a floor from the format, a measurement from the function."""
+"""The rounding errors of the outputs: a floor from the format, a measurement from the function."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SIGMAS = 6.0
 # Formats coarser than this round once, at the end.
 _HALF = 1e-4
 # Spacings of the points between which noise is measured, in units of the direction, for float64. Where a
-# forward pass rounds to a narrower format on its way, closely spaced points give one value: look further apart.
+# forward pass rounds to a narrower format on its way, close points give one value: look further apart.
 _SPACINGS = (2.0**-32, 2.0**-25, 2.0**-18, 2.0**-11)
 _POINTS = 7
 

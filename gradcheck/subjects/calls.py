@@ -65,6 +65,10 @@ class Calls:
         value, gradient = _pair(result)
         return gradient, value
 
+    def settle(self) -> None:
+        """Say that the base point has been called for the last time."""
+        self._randomness.settle()
+
     def changed(self) -> dict[str, str]:
         """Return, by parameter, who changed it in place."""
         return dict(self._changed)

@@ -1,4 +1,4 @@
-"""An engine on a case. The forward pass is the reference one in extended precision, the claim the engine's."""
+"""An engine on a case: the reference forward pass in extended precision, the engine's claim."""
 
 from __future__ import annotations
 

@@ -22,16 +22,24 @@ class Randomness:
         self._generators = list(generators)
         self._start = self._states()
         self.drawn = False
+        self._settled = False
+
+    def settle(self) -> None:
+        """Stop watching: whether calls draw random numbers is known now."""
+        self._settled = True
 
     @contextmanager
     def repeated(self) -> Iterator[None]:
         """Run a call from the remembered state; ``drawn`` tells afterwards whether any call drew."""
+        if self._settled and not self.drawn:
+            yield
+            return
         own = self._states()
         self._put(self._start)
         try:
             yield
         finally:
-            self.drawn = self.drawn or not _same(self._states(), self._start)
+            self.drawn = self.drawn or not all(map(_same, self._states(), self._start))
             self._put(own)
 
     def _states(self) -> list[Any]:
@@ -64,11 +72,11 @@ def _set_state(generator: Any, state: Any) -> None:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Compare nested states, arrays within them included."""
+    """Compare two states of one generator; NumPy's hold arrays."""
     if isinstance(one, dict):
         return all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(_same(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(one, tuple) and any(isinstance(part, np.ndarray) for part in one):
+        return all(map(_same, one, other))
     if isinstance(one, np.ndarray):
         return bool(np.array_equal(one, other))
     return bool(one == other)

@@ -13,7 +13,7 @@ import torch
 
 from gradcheck.examination import Examination, Pulled
 from gradcheck.options import Options
-from gradcheck.report.records import Blame, Verdict, VariationResult
+from gradcheck.report.records import Blame, VariationResult, Verdict
 from gradcheck.subjects.torch import TorchSubject
 
 Gradients = Mapping[str, torch.Tensor | None]
@@ -69,7 +69,9 @@ def differing(context: Context, found: Gradients, expected: Gradients, names: Se
     return [name for name in names if not _close(found.get(name), expected.get(name), context, name, epsilon)]
 
 
-def _close(a: torch.Tensor | None, b: torch.Tensor | None, context: Context, name: str, epsilon: float) -> bool:
+def _close(
+    a: torch.Tensor | None, b: torch.Tensor | None, context: Context, name: str, epsilon: float
+) -> bool:
     if a is None or b is None:
         other = b if a is None else a
         return other is None or _is_small(other, context, name, epsilon)
@@ -79,17 +81,21 @@ def _close(a: torch.Tensor | None, b: torch.Tensor | None, context: Context, nam
     difference = torch.nan_to_num((a - b).abs(), nan=0.0, posinf=0.0, neginf=0.0)
     if bool((torch.isfinite(a) != torch.isfinite(b)).any()):
         return False
-    return _is_small(difference, context, name, epsilon, float(torch.nan_to_num(b.abs()).max()) if b.numel() else 0.0)
+    return _is_small(
+        difference, context, name, epsilon, float(torch.nan_to_num(b.abs()).max()) if b.numel() else 0.0
+    )
 
 
-def _is_small(difference: torch.Tensor, context: Context, name: str, epsilon: float, largest: float = 0.0) -> bool:
+def _is_small(
+    difference: torch.Tensor, context: Context, name: str, epsilon: float, largest: float = 0.0
+) -> bool:
     if difference.numel() == 0:
         return True
     from gradcheck.numerical.directions import scale
 
     floor = epsilon * context.exam.magnitude / max(float(_smallest(scale(context.exam.values[name]))), 1e-300)
     allowed = max(2e3 * epsilon, 0.3 * epsilon**0.5) * largest + 1e3 * floor
-    return float(_dense(difference).abs().max()) <= allowed
+    return bool(float(_dense(difference).abs().max()) <= allowed)
 
 
 def _smallest(scales: object) -> float:

@@ -26,11 +26,17 @@ def each_output_alone(context: Context) -> VariationResult:
         wrong = differing(context, undefined, zero, subject.names)
         if wrong:
             path = subject.output_paths[i] or "output"
-            return failed(name, f"with {path} used alone, undefined cotangents of the others are not taken as zeros", wrong)
+            return failed(
+                name,
+                f"with {path} used alone, undefined cotangents of the others are not taken as zeros",
+                wrong,
+            )
         total = _add(total, undefined)
     wrong = differing(context, total, context.gradients, subject.names)
     if wrong:
-        return failed(name, "the gradients of the outputs used one by one do not add up to that of all", wrong)
+        return failed(
+            name, "the gradients of the outputs used one by one do not add up to that of all", wrong
+        )
     return passed(name)
 
 
@@ -50,14 +56,20 @@ def cotangent_layouts(context: Context) -> VariationResult:
     if any(s is not u for s, u in zip(strided, us, strict=True)):
         wrong = differing(context, subject.pull_back(strided), context.gradients, subject.names)
         if wrong:
-            return failed(name, "a non-contiguous cotangent gives another gradient than the same numbers contiguous", wrong)
+            return failed(
+                name,
+                "a non-contiguous cotangent gives another gradient than the same numbers contiguous",
+                wrong,
+            )
     if all(u.ndim == 0 for u in us):
         raise Skip("the outputs are scalars")
     ones = [torch.ones_like(u) for u in us]
     expanded = [torch.ones((), dtype=u.dtype, device=u.device).expand(u.shape) for u in us]
     wrong = differing(context, subject.pull_back(expanded), subject.pull_back(ones), subject.names)
     if wrong:
-        return failed(name, "an expanded cotangent, as sum() sends, gives another gradient than a contiguous one", wrong)
+        return failed(
+            name, "an expanded cotangent, as sum() sends, gives another gradient than a contiguous one", wrong
+        )
     return passed(name)
 
 
@@ -78,9 +90,13 @@ def linearity(context: Context) -> VariationResult:
     added = _add(dict(context.gradients), subject.pull_back(ws))
     wrong = differing(context, both, added, subject.names)
     if wrong:
-        return failed(name, "backward is not linear: backward(u + w) differs from backward(u) + backward(w)", wrong)
+        return failed(
+            name, "backward is not linear: backward(u + w) differs from backward(u) + backward(w)", wrong
+        )
     zero = subject.pull_back([torch.zeros_like(u) for u in us])
     wrong = differing(context, zero, {}, subject.names)
     if wrong:
-        return failed(name, "backward is not linear: a cotangent of zeros gives a gradient that is not zero", wrong)
+        return failed(
+            name, "backward is not linear: a cotangent of zeros gives a gradient that is not zero", wrong
+        )
     return passed(name)

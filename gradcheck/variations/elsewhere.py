@@ -32,7 +32,7 @@ def at(context: Context, label: str, change: Change) -> VariationResult | None:
     with subject:
         try:
             subject.start()
-        except Exception:  # noqa: BLE001 - outside its domain a forward pass raises what it likes
+        except Exception:  # outside its domain a forward pass raises what it likes
             return None
         if not _usable(subject):
             return None
@@ -50,8 +50,10 @@ def _moved(subject: TorchSubject, change: Change) -> TorchSubject | None:
 
     try:
         args, kwargs = tree.replace((subject.args, subject.kwargs), exchange)
-        return TorchSubject(subject.function, args, kwargs, name=subject.name, double=subject.double, names=subject.names)
-    except Exception:  # noqa: BLE001 - a change that an input does not admit is no variation of it
+        return TorchSubject(
+            subject.function, args, kwargs, name=subject.name, double=subject.double, names=subject.names
+        )
+    except Exception:  # a change that an input does not admit is no variation of it
         return None
 
 
@@ -61,7 +63,9 @@ def _usable(subject: TorchSubject) -> bool:
 
 def _judge(context: Context, subject: TorchSubject, label: str) -> VariationResult:
     dtypes = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in subject.variables.items()}
-    options = Options.of(seed=context.options.seed, effort="probe", rtol=context.options.rtol, atol=context.options.atol)
+    options = Options.of(
+        seed=context.options.seed, effort="probe", rtol=context.options.rtol, atol=context.options.atol
+    )
     try:
         outcome = examine_subject(subject, options, dtypes, locate_seconds=_LOCATE_SECONDS)
     except BackwardError as error:
@@ -190,8 +194,9 @@ def _resized(length: int, new: int) -> Change:
                 t = t.index_select(axis, torch.arange(new, device=t.device) % length)
         if new > length and (t.is_floating_point() or t.is_complex()):
             jitter = torch.rand(t.shape, generator=torch.Generator().manual_seed(new), dtype=torch.float64)
-            t = t * (0.9 + 0.2 * jitter).to(dtype=t.real.dtype if t.is_complex() else t.dtype, device=t.device)
+            t = t * (0.9 + 0.2 * jitter).to(
+                dtype=t.real.dtype if t.is_complex() else t.dtype, device=t.device
+            )
         return t
 
     return change
-

@@ -1,4 +1,4 @@
-"""Inputs with the same numbers in other circumstances: layouts, subsets that require grad, one tensor twice."""
+"""The same numbers in other circumstances: layouts, subsets that require grad, one tensor twice."""
 
 from __future__ import annotations
 
@@ -24,16 +24,22 @@ def layouts(context: Context) -> VariationResult:
         with torch.enable_grad(), subject.running({}, change=_strided) as (leaves, outputs):
             values = [outputs[path].detach().clone() for path in subject.output_paths]
             found = subject.gradients(leaves, outputs, context.cotangents)
-    except Exception as error:  # noqa: BLE001 - a forward pass may refuse a layout, for any reason
+    except Exception as error:  # a forward pass may refuse a layout, for any reason
         raise Skip(f"the forward pass does not take them ({_first_line(error)})") from error
     for value, expected in zip(values, subject.outputs, strict=True):
         if not _same_values(value, expected, subject.epsilon):
             if not context.handwritten:
                 raise Skip("the function depends on strides: its value changes")
-            return failed(name, "the forward pass itself gives another value for a non-contiguous input: check its use of strides")
+            return failed(
+                name,
+                "the forward pass itself gives another value for a non-contiguous input: "
+                "check its use of strides",
+            )
     wrong = differing(context, found, context.gradients, subject.names)
     if wrong:
-        return failed(name, "a non-contiguous input gives another gradient than the same numbers contiguous", wrong)
+        return failed(
+            name, "a non-contiguous input gives another gradient than the same numbers contiguous", wrong
+        )
     return passed(name)
 
 
@@ -111,7 +117,9 @@ def same_tensor_twice(context: Context) -> VariationResult:
             continue
         done += 1
         if not outcome:
-            return failed(name, f"with one tensor passed as {a} and {b}, its gradient is not the sum of theirs", [a, b])
+            return failed(
+                name, f"with one tensor passed as {a} and {b}, its gradient is not the sum of theirs", [a, b]
+            )
     if not done:
         raise Skip("the forward pass does not take one tensor for two inputs")
     return passed(name)
@@ -133,7 +141,7 @@ def _alias(context: Context, a: str, b: str) -> bool | None:
             apart = subject.gradients(leaves, outputs, us)
         with torch.enable_grad(), subject.running({}, aliases={b: a}) as (leaves, outputs):
             together = subject.gradients(leaves, outputs, us)[a]
-    except Exception:  # noqa: BLE001 - a forward pass may refuse equal inputs, for any reason
+    except Exception:  # a forward pass may refuse equal inputs, for any reason
         return None
     both = [g for g in (apart[a], apart[b]) if g is not None]
     total = sum(both[1:], start=both[0]) if both else None

@@ -10,7 +10,7 @@ from gradcheck.variations.base import Context, Skip, differing, failed, passed
 
 
 def repeated_backward(context: Context) -> VariationResult:
-    """Go backward twice over one graph, then through a fresh one: accumulation, spoilt saved tensors, chance."""
+    """Go backward twice over one graph, then a fresh one: accumulation, spoilt saved tensors, chance."""
     name = "repeated backward"
     subject = context.subject
     with torch.enable_grad(), subject.running({}) as (leaves, outputs):
@@ -23,10 +23,17 @@ def repeated_backward(context: Context) -> VariationResult:
         second = {key: None if g is None else g.clone() for key, g in second.items()}
     wrong = differing(context, second, first, subject.names)
     if wrong:
-        return failed(name, "a second backward pass over the same graph gives another gradient: saved tensors change, or gradients accumulate", wrong)
+        return failed(
+            name,
+            "a second backward pass over the same graph gives another gradient: "
+            "saved tensors change, or gradients accumulate",
+            wrong,
+        )
     wrong = differing(context, first, context.gradients, subject.names)
     if wrong:
-        return failed(name, "the gradient differs from one run to the next, with nothing changed in between", wrong)
+        return failed(
+            name, "the gradient differs from one run to the next, with nothing changed in between", wrong
+        )
     return passed(name)
 
 
@@ -42,11 +49,17 @@ def unchanged(context: Context) -> VariationResult:
         touched = [key for key, leaf in leaves.items() if not _equal(leaf, after_forward[key])]
         outputs_touched = [path or "output" for path, out in outputs.items() if not _equal(out, kept[path])]
     if touched:
-        return failed(name, f"backward changes {', '.join(touched[:4])} in place", [n for n in touched if n in subject.names])
+        return failed(
+            name,
+            f"backward changes {', '.join(touched[:4])} in place",
+            [n for n in touched if n in subject.names],
+        )
     if outputs_touched:
         return failed(name, f"backward changes the output in place ({', '.join(outputs_touched[:4])})")
     if not all(_equal(u, v) for u, v in zip(us, context.cotangents, strict=True)):
-        return failed(name, "backward changes its cotangent in place: other users of that tensor get wrong gradients")
+        return failed(
+            name, "backward changes its cotangent in place: other users of that tensor get wrong gradients"
+        )
     base = {**subject._parameter_data, **subject._input_data}
     changed = [key for key in subject.names if key in base and not _equal(after_forward[key], base[key])]
     if changed:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from gradcheck.errors import UsageError
-from gradcheck.report.records import Verdict, VariationResult
+from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.subjects.torch.subject import BackwardError
 from gradcheck.suggest import did_you_mean
 from gradcheck.variations import cotangents, elsewhere, inputs, repetition
@@ -31,14 +31,20 @@ _BUDGET, _SECONDS = 3.0, 3.0
 
 
 def run(context: Context, seconds_per_pull: float) -> tuple[VariationResult, ...]:
-    """Run the variations that the options ask for; those that do not fit the budget are skipped, and say so."""
+    """Run the variations asked for; those that do not fit the budget are skipped, and say so."""
     wanted = _wanted(context.options.variations)
-    budget = float("inf") if isinstance(context.options.variations, frozenset) else max(_SECONDS, _BUDGET * seconds_per_pull)
+    budget = (
+        float("inf")
+        if isinstance(context.options.variations, frozenset)
+        else max(_SECONDS, _BUDGET * seconds_per_pull)
+    )
     start = time.perf_counter()
     results = []
     for name in wanted:
         if time.perf_counter() - start > budget:
-            results.append(VariationResult(name, None, f"skipped: over budget; ask for it with variations={{{name!r}}}"))
+            results.append(
+                VariationResult(name, None, f"skipped: over budget; ask for it with variations={{{name!r}}}")
+            )
         else:
             results.append(_one(name, VARIATIONS[name], context))
     return tuple(results)
@@ -60,7 +66,7 @@ def _one(name: str, variation: Callable[[Context], VariationResult], context: Co
         return VariationResult(name, None, f"skipped: {reason}")
     except BackwardError as error:
         return failed(name, f"the backward pass raises {str(error)[:200]}")
-    except Exception as error:  # noqa: BLE001 - a forward pass may refuse a circumstance, for any reason
+    except Exception as error:  # a forward pass may refuse a circumstance, for any reason
         text = (str(error).splitlines() or [""])[0][:120]
         return VariationResult(name, None, f"skipped: {type(error).__name__}: {text}")
 

@@ -54,8 +54,14 @@ class SecondOrderSubject:
             leaves, us, found = self._backward({}, create_graph=True)
         wanted = {**{name: leaves[name] for name in self.first.names}, **us}
         ordered = [found[name] for name in self.outputs_of]
-        given = cotangents if cotangents is not None else [torch.ones_like(g) for g in ordered if g is not None]
-        pairs = [(g, v) for g, v in zip(ordered, given, strict=True) if g is not None and g.requires_grad and v is not None]
+        given = (
+            cotangents if cotangents is not None else [torch.ones_like(g) for g in ordered if g is not None]
+        )
+        pairs = [
+            (g, v)
+            for g, v in zip(ordered, given, strict=True)
+            if g is not None and g.requires_grad and v is not None
+        ]
         if not pairs:
             return dict.fromkeys(wanted)
         result = torch.autograd.grad(
@@ -66,11 +72,18 @@ class SecondOrderSubject:
     def _backward(
         self, values: Mapping[str, torch.Tensor], create_graph: bool
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], dict[str, torch.Tensor | None]]:
-        us = {name: values.get(name, u).detach().requires_grad_(create_graph) for name, u in self.cotangents.items()}
+        us = {
+            name: values.get(name, u).detach().requires_grad_(create_graph)
+            for name, u in self.cotangents.items()
+        }
         own = {name: value for name, value in values.items() if name not in us}
         with self.first.running(own) as (leaves, outputs):
             found = self.first.gradients(leaves, outputs, list(us.values()), create_graph=create_graph)
-            return leaves, us, {name: g if create_graph or g is None else g.detach() for name, g in found.items()}
+            return (
+                leaves,
+                us,
+                {name: g if create_graph or g is None else g.detach() for name, g in found.items()},
+            )
 
 
 def _dense(gradient: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:

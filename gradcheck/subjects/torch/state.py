@@ -44,7 +44,7 @@ def referenced(function: Any) -> Iterator[tuple[str, Any]]:
 
 
 def plain_tensors(function: Any, modules: list[tuple[str, torch.nn.Module]]) -> list[torch.Tensor]:
-    """Return the tensors that are neither parameters nor inputs: buffers, attributes, constants referred to."""
+    """Return the tensors that are neither parameters nor inputs: buffers, attributes, constants."""
     found: dict[int, torch.Tensor] = {}
     for _, root in modules:
         for module in root.modules():
@@ -73,9 +73,9 @@ class Randomness:
 
     def __init__(self) -> None:
         self._torch = torch.random.get_rng_state()
-        self._numpy = np.random.get_state()  # noqa: NPY002 - users' forward passes draw from the global generator
+        self._numpy: Any = np.random.get_state()  # noqa: NPY002 - users' forward passes draw from the global generator
         self._python = random.getstate()
-        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._used: list[Callable[[], None]] | None = None
 
     def restore(self) -> None:

@@ -49,7 +49,9 @@ class TorchSubject:
         self.parameters = _parameters(function, self.modules)
         self.inputs = _inputs(self.args, self.kwargs)
         self.names = list(names) if names is not None else self._choose()
-        self.original_dtypes = {name: tensor.dtype for name, tensor in {**self.parameters, **self.inputs}.items()}
+        self.original_dtypes = {
+            name: tensor.dtype for name, tensor in {**self.parameters, **self.inputs}.items()
+        }
         self._constants = plain_tensors(function, self.modules)
         self._randomness = Randomness()
         self._state = ModuleState(self.modules)
@@ -63,7 +65,11 @@ class TorchSubject:
         chosen = [name for name, tensor in own.items() if tensor.requires_grad]
         if chosen:
             return chosen
-        chosen = [name for name in self.inputs if self.inputs[name].is_floating_point() or self.inputs[name].is_complex()]
+        chosen = [
+            name
+            for name in self.inputs
+            if self.inputs[name].is_floating_point() or self.inputs[name].is_complex()
+        ]
         if chosen:
             self.notes.append("no input requires grad: every floating-point input was verified")
             return chosen
@@ -71,7 +77,8 @@ class TorchSubject:
         if chosen:
             return chosen
         raise UsageError(
-            f"{self.name} has no parameter or input that requires grad: pass a tensor with requires_grad=True."
+            f"{self.name} has no parameter or input that requires grad: "
+            "pass a tensor with requires_grad=True."
         )
 
     def _owns_parameters(self) -> bool:
@@ -92,8 +99,10 @@ class TorchSubject:
     def _install(self) -> None:
         self._fresh: list[tuple[torch.Tensor, torch.Tensor]] = []
         for tensor, data in self._originals:
-            if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
-                raise UsageError(f"{self.name} has uninitialised (lazy) parameters: run it once before verifying.")
+            if torch.nn.parameter.is_lazy(tensor):
+                raise UsageError(
+                    f"{self.name} has uninitialised (lazy) parameters: run it once before verifying."
+                )
             if layout.is_number(tensor):
                 tensor.data = layout.copy(data, self._dtype(data))
             self._fresh.append((tensor, tensor.data))
@@ -142,7 +151,9 @@ class TorchSubject:
         self._randomness.narrow()
         numbers = [(path, out) for path, out in outputs if layout.is_number(out)]
         if not numbers:
-            raise TargetError(f"{self.name} returns no floating-point tensor: return the outputs to differentiate.")
+            raise TargetError(
+                f"{self.name} returns no floating-point tensor: return the outputs to differentiate."
+            )
         chosen = [path for path, out in numbers if out.requires_grad] or [path for path, _ in numbers]
         self.output_paths = chosen
         if len(chosen) < len(numbers):
@@ -158,9 +169,10 @@ class TorchSubject:
             with torch.no_grad():
                 again = [out for path, out in self._run({}) if path in self.output_paths]
             same = len(again) == len(self.outputs) and all(
-                torch.allclose(a, b, rtol=1e-10, atol=0, equal_nan=True) for a, b in zip(again, self.outputs, strict=True)
+                torch.allclose(a, b, rtol=1e-10, atol=0, equal_nan=True)
+                for a, b in zip(again, self.outputs, strict=True)
             )
-        except Exception:  # noqa: BLE001 - whatever it is, the forward pass needs grad mode
+        except Exception:  # whatever it is, the forward pass needs grad mode
             same = False
         self._grad_mode_needed = not same
 
@@ -185,7 +197,9 @@ class TorchSubject:
         """Differentiate outputs of a run; outputs without a graph, and None cotangents, are left out."""
         ordered = [outputs[path] for path in self.output_paths]
         given = list(cotangents) if cotangents is not None else [torch.ones_like(out) for out in ordered]
-        pairs = [(out, u) for out, u in zip(ordered, given, strict=True) if out.requires_grad and u is not None]
+        pairs = [
+            (out, u) for out, u in zip(ordered, given, strict=True) if out.requires_grad and u is not None
+        ]
         wanted = [name for name in self.names if leaves[name].requires_grad]
         if not pairs or not wanted:
             return dict.fromkeys(self.names)
@@ -236,7 +250,7 @@ class TorchSubject:
                 leaves[name] = parameter
             args, kwargs = self._arguments(values, leaves, tracked if track else set(), change, aliases or {})
             result = self.function(*args, **kwargs)
-            yield leaves, {path: out for path, out in tree.tensors(result)}
+            yield leaves, dict(tree.tensors(result))
         finally:
             for name, parameter in self.parameters.items():
                 parameter.data = self._parameter_data[name]
@@ -327,7 +341,9 @@ def _inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, torch.Te
     return found
 
 
-def make(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str | None) -> TorchSubject:
+def make(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str | None
+) -> TorchSubject:
     """Return the subject in double precision where it runs so, else in its own.
 
     Raises:
@@ -339,7 +355,7 @@ def make(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
             with subject:
                 subject.start()
             return subject
-        except Exception:  # noqa: BLE001 - whatever it is, it does not run in double precision
+        except Exception:  # whatever it is, it does not run in double precision
             subject = TorchSubject(function, args, kwargs, name=name)
             subject.notes.append("does not run in float64: verified in its own precision")
     else:
@@ -352,8 +368,7 @@ def make(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
     except Exception as error:
         text = (str(error).splitlines() or [""])[0]
         raise TargetError(
-            f"The forward pass of {subject.name} raises {type(error).__name__}: {text}; run it once yourself and mend that first."
+            f"The forward pass of {subject.name} raises {type(error).__name__}: {text}; "
+            "run it once yourself and mend that first."
         ) from error
     return subject
-
-
