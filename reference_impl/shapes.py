@@ -59,7 +59,7 @@ def _count(least: int, most: int | None) -> str:
 
 
 def _check_names(rule: Rule, attributes: Mapping[str, Any]) -> None:
-    needed, known = _attributes(rule)
+    needed, known = _attributes(rule.name)
     for name in attributes:
         if name not in known:
             hint = did_you_mean(name, known) or f" It has {', '.join(known) or 'none'}."
@@ -72,9 +72,9 @@ def _check_names(rule: Rule, attributes: Mapping[str, Any]) -> None:
 
 
 @cache
-def _attributes(rule: Rule) -> tuple[list[str], list[str]]:
-    """Return the names of the attributes that a rule must be given, and of all that it may be given."""
-    parameters = signature(rule.vjp).parameters.values()
+def _attributes(operation: str) -> tuple[list[str], list[str]]:
+    """Return the names of the attributes that an operation must be given, and of all that it may be given."""
+    parameters = signature(RULES[operation].vjp).parameters.values()
     known = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
     return [p.name for p in known if p.default is p.empty], [p.name for p in known]
 
