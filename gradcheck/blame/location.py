@@ -20,6 +20,7 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 _OURS = str(Path(__file__).parents[1]) + os.sep
+_SUBJECT = str(Path(__file__).parents[1] / "subjects" / "torch" / "subject.py")
 _STANDARD = sysconfig.get_path("stdlib") + os.sep
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _DEF = re.compile(r"\s*(async\s+)?def\b")
@@ -68,9 +69,12 @@ def is_users(code: CodeType) -> bool:
 
 
 def caller() -> Place | None:
-    """Return the innermost line of the user's on the stack, None where there is none."""
+    """Return the innermost line of the user's on the stack, None where there is none.
+
+    The stack is followed to where we call the user's function: what lies beyond called us.
+    """
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    while frame is not None and frame.f_code.co_filename != _SUBJECT:
         if is_users(frame.f_code):
             return Place(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back

@@ -105,6 +105,8 @@ def _constants() -> Iterator[_Form]:
     for n in (3, 4, 5, 10, 100, 1000):
         yield _Form(f"{n}", float(n), cost=0.5)
         yield _Form(f"1/{n}", 1 / n, cost=0.5)
+    for top, bottom in ((2, 3), (3, 2), (3, 4), (4, 3)):  # exponents and their slips
+        yield _Form(f"{top}/{bottom}", top / bottom, "is an exponent or a constant factor off?", 0.25)
     for name, value in (("π", math.pi), ("2π", 2 * math.pi), ("√2", 2**0.5), ("ln 2", math.log(2))):
         yield _Form(name, value, cost=1.0)
         yield _Form(f"1/({name})" if len(name) > 2 else f"1/{name}", 1 / value, cost=1.0)
