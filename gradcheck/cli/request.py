@@ -22,7 +22,7 @@ class Request:
     """``overrides`` are options given on the command line, ``defaults`` those of pyproject.toml.
 
     ``cases`` and ``families`` are None and empty where they were not given; ``files`` maps the name of a
-    format to a path.
+    format to a path. ``accept`` is the reason with which everything found is recorded in ``baseline``.
     """
 
     targets: tuple[str, ...] = ()
@@ -36,6 +36,8 @@ class Request:
     github: bool = False
     verbose: bool = False
     allow_inconclusive: bool = False
+    baseline: str | None = None
+    accept: str | None = None
 
     @property
     def seed(self) -> int:
@@ -55,6 +57,9 @@ def make_request(given: Mapping[str, Any], configuration: Configuration) -> Requ
     overrides = {name: given[name] for name in OPTIONS if given[name] is not None} | _variations(given)
     Options.of(**overrides)
     run = configuration.run
+    baseline = given["baseline"] or run.get("baseline")
+    if given["accept"] is not None and not (baseline and given["accept"].strip()):
+        raise UsageError("--accept takes the reason, and needs --baseline FILE to record it in; give both.")
     generated = given["cases"] is not None or given["family"] or given["case"]
     return Request(
         targets=given["targets"] or (() if generated else specs(configuration)),
@@ -67,6 +72,8 @@ def make_request(given: Mapping[str, Any], configuration: Configuration) -> Requ
         files={name: given[name] or run[name] for name in FILES if given[name] or name in run},
         github=given["github"] or run.get("github", False),
         verbose=given["verbose"],
+        baseline=baseline,
+        accept=given["accept"],
         allow_inconclusive=given["allow_inconclusive"] or run.get("allow-inconclusive", False),
     )
 

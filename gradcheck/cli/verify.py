@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradcheck.cli import outputs
@@ -11,6 +12,9 @@ from gradcheck.cli.request import Request
 from gradcheck.cli.screen import Screen
 from gradcheck.cli.stop import Stopped, stoppable
 from gradcheck.cli.work import Work, plan
+from gradcheck.files import require_writable
+from gradcheck.report import baseline
+from gradcheck.report.baseline import Baseline
 
 if TYPE_CHECKING:
     from gradcheck.report.run import Run
@@ -23,6 +27,7 @@ def verify(request: Request) -> int:
         UsageError: before anything runs, where the request cannot be carried out.
     """
     outputs.require(request.files)
+    known = _baseline(request)
     collector = Collector(request.seed)
     status = None
     with stoppable():
@@ -32,10 +37,24 @@ def verify(request: Request) -> int:
         except Stopped as stopped:
             screen, status = Screen(verbose=False, alone=False), stopped.status
     run = collector.run(complete=status is None)
+    if known is not None and request.baseline is not None:
+        if request.accept is not None:
+            known = baseline.updated(run, known, request.accept)
+            baseline.write(known, request.baseline)
+        run = baseline.compare(run, known)
     _tell(run, request, screen)
     if status is not None:
         return status
     return exit_status(run, allow_inconclusive=request.allow_inconclusive)
+
+
+def _baseline(request: Request) -> Baseline | None:
+    if request.baseline is None:
+        return None
+    if request.accept is None:
+        return baseline.read(request.baseline)
+    require_writable(request.baseline, "the baseline")
+    return baseline.read(request.baseline) if Path(request.baseline).exists() else Baseline()
 
 
 def _carry_out(works: Sequence[Work], screen: Screen, collector: Collector) -> None:

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from gradcheck.errors import UsageError
+from gradcheck.report.baseline import sentences
 from gradcheck.report.records import Report, Verdict
 from gradcheck.report.run import Failure, Run
 from gradcheck.report.sentences import WORDS, blame_lines, headline, of_verdict, parameter_title
@@ -20,6 +21,12 @@ from gradcheck.report.summary import conclusion, worst_digits
 from gradcheck.report.text import to_text
 from gradcheck.report.words import digits, duration, plain
 
+# By the verdict that a baseline leaves, the worst first.
+_LEVELS = {
+    Verdict.FAIL: ("error", "wrong gradient"),
+    Verdict.INCONCLUSIVE: ("warning", "gradient not resolved"),
+    Verdict.PASS: ("notice", "known discrepancy"),
+}
 _LARGEST_SUMMARY = 900_000  # GitHub refuses a summary of more than 1 MiB
 _RISKY = frozenset("\\`*_{}[]()<>#+-!|~&@:$")
 
@@ -29,10 +36,10 @@ def to_annotations(run: Run) -> str:
 
     Errors come first: GitHub shows ten of a kind for each step.
     """
-    order = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 2}
-    reports = sorted(run.reports, key=lambda report: order[report.verdict])
+    order = list(_LEVELS)
+    reports = sorted(run.reports, key=lambda report: order.index(run.standing(report)))
     lines = [_failure(failure) for failure in run.failures]
-    lines += [line for report in reports for line in _of_report(report)]
+    lines += [line for report in reports for line in _of_report(report, run.standing(report))]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -41,6 +48,8 @@ def to_summary(run: Run) -> str:
     parts = [f"## gradcheck: {_markdown(conclusion(run))}\n"]
     if run.failures:
         parts += ["\n### Not verified\n\n", *(_details(f.target, f.message) for f in run.failures)]
+    if run.against:
+        parts += ["\n### Against the baseline\n\n", *(f"- {_markdown(s)}\n" for s in sentences(run.against))]
     parts += ["\n", *_table(run)]
     told = (_details(headline(r), to_text(r, width=100)) for r in run.reports if not r.ok)
     return "".join(_within(chain(parts, told)))
@@ -75,18 +84,17 @@ def write_summary(run: Run, environment: Mapping[str, str] = os.environ) -> None
         ) from None
 
 
-def _of_report(report: Report) -> Iterator[str]:
+def _of_report(report: Report, standing: Verdict) -> Iterator[str]:
     if report.ok:
         for result in report.parameters.values():
             if result.waived is not None:
                 yield _command("notice", report.location, "gradient waived", parameter_title(result))
         return
-    level = "error" if report.verdict is Verdict.FAIL else "warning"
+    level, title = _LEVELS[standing]
     concerned = of_verdict(report.parameters.values(), report.verdict)
     body = "\n".join([headline(report), *(parameter_title(result) for result in concerned[:10])])
     if report.reproduce:
         body += f"\nreproduce: {plain(report.reproduce)}"
-    title = "wrong gradient" if level == "error" else "gradient not resolved"
     for blame in report.blames:
         yield _command(
             level, blame.location or report.location, title, "\n".join([*blame_lines(blame), body])

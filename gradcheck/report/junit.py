@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradcheck.errors import UsageError
-from gradcheck.report.records import Report, Verdict
+from gradcheck.report.records import Report, VariationResult, Verdict
 from gradcheck.report.run import Group, Run
 from gradcheck.report.sentences import (
     blame_lines,
@@ -78,9 +78,12 @@ def to_junit(run: Run, *, allow_inconclusive: bool = False) -> str:
 def _suites(run: Run, allow: bool) -> Iterator[tuple[str, list[Outcome]]]:
     for group in run.groups:
         if group.generated:
-            yield f"generated: {group.name}", [_of_case(report, group, allow) for report in group.reports]
+            yield (
+                f"generated: {group.name}",
+                [_of_case(run, report, group, allow) for report in group.reports],
+            )
         else:
-            yield from ((report.name, list(_of_target(report, allow))) for report in group.reports)
+            yield from ((report.name, list(_of_target(run, report, allow))) for report in group.reports)
     if run.failures:
         failed = [
             Outcome("gradcheck", f.target, 0, "error", "TargetError", f.message.partition("\n")[0], f.message)
@@ -89,18 +92,19 @@ def _suites(run: Run, allow: bool) -> Iterator[tuple[str, list[Outcome]]]:
         yield "not verified", failed
 
 
-def _of_case(report: Report, group: Group, allow: bool) -> Outcome:
-    kind, sort = _kind(report.verdict, allow)
+def _of_case(run: Run, report: Report, group: Group, allow: bool) -> Outcome:
+    known = not report.ok and run.standing(report) is Verdict.PASS
+    kind, sort = ("skipped", "known") if known else _kind(report.verdict, allow)
     text = "" if report.ok else to_text(report, width=100)
     message = "" if report.ok else headline(report)
     return Outcome(f"generated.{group.name}", report.name, report.cost.seconds, kind, sort, message, text)
 
 
-def _of_target(report: Report, allow: bool) -> Iterator[Outcome]:
+def _of_target(run: Run, report: Report, allow: bool) -> Iterator[Outcome]:
     each = report.cost.seconds / max(1, len(report.parameters))
     verdicts = []
     for result in report.parameters.values():
-        kind, sort = _kind(result.verdict, allow)
+        kind, sort = _unless_known(run, report, result.name, result.verdict, allow)
         if not kind and result.waived is not None:
             kind, sort = "skipped", "waived"
         title = parameter_title(result) if kind else ""
@@ -108,13 +112,24 @@ def _of_target(report: Report, allow: bool) -> Iterator[Outcome]:
         verdicts.append(result.verdict)
         yield Outcome(report.name, result.name, each, kind, sort, title, text if kind else "")
     for variation in report.variations:
-        kind, sort = ("skipped", "skipped") if variation.verdict is None else _kind(variation.verdict, allow)
+        kind, sort = _of_variation(run, report, variation, allow)
         line = variation_line(variation) if kind else ""
         verdicts.append(variation.verdict or Verdict.PASS)
         yield Outcome(report.name, f"variation: {variation.name}", 0, kind, sort, line, line)
     if report.verdict not in verdicts and (report.verdict is not Verdict.PASS or not verdicts):
-        kind, sort = _kind(report.verdict, allow)
+        kind, sort = _unless_known(run, report, "", report.verdict, allow)
         yield Outcome(report.name, "gradient", 0, kind, sort, headline(report), to_text(report, width=100))
+
+
+def _of_variation(run: Run, report: Report, variation: VariationResult, allow: bool) -> tuple[str, str]:
+    if variation.verdict is None:
+        return "skipped", "skipped"
+    return _unless_known(run, report, f"variation {variation.name}", variation.verdict, allow)
+
+
+def _unless_known(run: Run, report: Report, what: str, verdict: Verdict, allow: bool) -> tuple[str, str]:
+    known = verdict is not Verdict.PASS and run.reason(report, what) is not None
+    return ("skipped", "known") if known else _kind(verdict, allow)
 
 
 def _kind(verdict: Verdict, allow: bool) -> tuple[str, str]:

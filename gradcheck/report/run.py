@@ -40,8 +40,37 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Discrepancy:
+    """One thing that is not right, as far as two runs can be compared by it.
+
+    ``what`` is a parameter's name, "variation NAME", or "" for the report as a whole; ``diagnosis`` is the
+    kind of the first one, ``error`` the worst relative error. ``reason`` is why it is accepted.
+    """
+
+    target: str
+    what: str
+    verdict: Verdict
+    diagnosis: str | None = None
+    error: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Against:
+    """A run against a baseline. ``gone`` are known discrepancies that no longer occur."""
+
+    known: tuple[Discrepancy, ...] = ()
+    changed: tuple[Discrepancy, ...] = ()
+    new: tuple[Discrepancy, ...] = ()
+    gone: tuple[Discrepancy, ...] = ()
+
+
+@dataclass(frozen=True)
 class Run:
-    """Everything that one run found. ``complete`` is False where it was stopped before its end."""
+    """Everything that one run found. ``complete`` is False where it was stopped before its end.
+
+    ``verdict`` leaves out what a baseline knows; ``against`` is None where there is no baseline.
+    """
 
     verdict: Verdict
     groups: tuple[Group, ...]
@@ -50,11 +79,24 @@ class Run:
     seconds: float = 0.0
     complete: bool = True
     gradcheck: str = ""
+    against: Against | None = None
 
     @property
     def reports(self) -> tuple[Report, ...]:
         """All reports, in order."""
         return tuple(report for group in self.groups for report in group.reports)
+
+    def reason(self, report: Report, what: str) -> str | None:
+        """Return why a discrepancy is accepted, None where it is not known or has changed."""
+        known = () if self.against is None else self.against.known
+        return next((d.reason for d in known if (d.target, d.what) == (report.name, what)), None)
+
+    def standing(self, report: Report) -> Verdict:
+        """Return a report's verdict without the discrepancies that a baseline knows."""
+        if self.against is None:
+            return report.verdict
+        fresh = (*self.against.new, *self.against.changed)
+        return overall(d.verdict for d in fresh if d.target == report.name)
 
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
+from gradcheck.report import baseline
 from gradcheck.report.records import Report, Verdict
 from gradcheck.report.run import Group, Run
 from gradcheck.report.sentences import WORDS
@@ -47,7 +48,8 @@ def conclusion(run: Run) -> str:
     reports, failures = run.reports, len(run.failures)
     nouns = {group.noun for group in run.groups if group.reports} or {"target"}
     what = nouns.pop() if len(nouns) == 1 else "subject"
-    counts = {verdict: sum(report.verdict is verdict for report in reports) for verdict in Verdict}
+    standing = [run.standing(report) for report in reports]
+    counts = {verdict: standing.count(verdict) for verdict in Verdict}
     of = counted(len(reports), what)
     parts = []
     if counts[Verdict.FAIL]:
@@ -60,7 +62,9 @@ def conclusion(run: Run) -> str:
     ends = [] if run.complete else ["stopped before the end"]
     if not parts and not reports:
         return ", ".join(["nothing was verified", *ends])
-    said = ", ".join(parts) or f"{of}, every gradient right"
+    known = len(run.against.known) if run.against else 0
+    right = f"{of}, no discrepancy but {known} known" if known else f"{of}, every gradient right"
+    said = ", ".join(parts) or right
     return ", ".join([f"{WORDS[verdict]}: {said}", *ends])
 
 
@@ -72,6 +76,8 @@ def show_summary(run: Run, console: Console) -> None:
     reports = [report for group in run.groups if not group.generated for report in group.reports]
     if len(reports) > 1:
         console.print(_targets(reports, console.width))
+    for sentence in baseline.sentences(run.against) if run.against else ():
+        say(console, plain(sentence), "" if sentence.startswith(("new", "changed")) else "dim")
     style = _STYLES["pass" if run.verdict is Verdict.PASS and not run.failures else WORDS[run.verdict]]
     say(console, f"{conclusion(run)} ({_pace(run)})", style)
 

@@ -318,3 +318,14 @@ def test_the_seed_of_a_failure_is_that_of_its_inputs(run, calls):
     _, out, _ = run("model.py:wrong", "--seed", 9)
     assert "reproduce: gradcheck verify model.py:wrong --seed 9" in out
     assert calls[0]["seed"] == 9
+
+
+def test_a_baseline_accepts_what_is_found_and_stops_at_what_is_new(run):
+    known = ("--baseline", "known.json")
+    assert run("model.py:wrong", *known)[0] == 2
+    assert run("model.py:wrong", *known, "--accept", "issue 12")[0] == 0
+    status, out, _ = run("model.py:wrong", *known)
+    assert status == 0
+    assert "known: model.py:wrong fc1.weight: issue 12" in out
+    assert run("model.py:wrong", "model.py:unsure", *known)[0] == 3
+    assert "give both" in run("model.py:wrong", "--accept", "why")[2]

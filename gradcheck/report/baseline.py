@@ -1,0 +1,131 @@
+"""Known discrepancies: recorded with their reason, so that a gate stops at new and changed ones only."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gradcheck.errors import UsageError
+from gradcheck.files import write_whole
+from gradcheck.report.decode import decode
+from gradcheck.report.encode import encode
+from gradcheck.report.records import ParameterResult, Report, Verdict
+from gradcheck.report.run import Against, Discrepancy, Run, overall
+from gradcheck.report.table import worst
+
+_FORMAT = {"format": "gradcheck baseline", "version": 1}
+# Another machine rounds otherwise; a discrepancy that grows or shrinks by more is another one.
+_SAME = 2.0
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The discrepancies that are known, each with the reason for which it is accepted."""
+
+    known: tuple[Discrepancy, ...] = ()
+
+
+def discrepancies(report: Report) -> Iterator[Discrepancy]:
+    """Yield what is not right in a report: parameters, variations, or else the whole."""
+    if report.ok:
+        return
+    found = [_of_parameter(report, r) for r in report.parameters.values() if r.verdict is not Verdict.PASS]
+    found += [
+        Discrepancy(report.name, f"variation {variation.name}", variation.verdict)
+        for variation in report.variations
+        if variation.verdict not in (Verdict.PASS, None)
+    ]
+    yield from found or [Discrepancy(report.name, "", report.verdict)]
+
+
+def compare(run: Run, baseline: Baseline) -> Run:
+    """Return the run with its discrepancies told apart, and the verdict that remains.
+
+    What the baseline knows of targets that were not verified is neither known nor gone.
+    """
+    found = {(d.target, d.what): d for report in run.reports for d in discrepancies(report)}
+    recorded = {(d.target, d.what): d for d in baseline.known}
+    both = [(recorded[key], now) for key, now in found.items() if key in recorded]
+    verified = {report.name for report in run.reports}
+    against = Against(
+        known=tuple(replace(now, reason=then.reason) for then, now in both if _is_same(then, now)),
+        changed=tuple(replace(now, reason=then.reason) for then, now in both if not _is_same(then, now)),
+        new=tuple(now for key, now in found.items() if key not in recorded),
+        gone=tuple(d for key, d in recorded.items() if key not in found and d.target in verified),
+    )
+    return replace(run, against=against, verdict=overall(d.verdict for d in (*against.new, *against.changed)))
+
+
+def updated(run: Run, baseline: Baseline, reason: str) -> Baseline:
+    """Return the baseline that knows everything in a run; ``reason`` is that of new and changed ones."""
+    against = compare(run, baseline).against or Against()
+    fresh = tuple(replace(d, reason=reason) for d in (*against.changed, *against.new))
+    seen = {report.name for report in run.reports}
+    elsewhere = tuple(d for d in baseline.known if d.target not in seen)
+    return Baseline(tuple(sorted((*elsewhere, *against.known, *fresh), key=lambda d: (d.target, d.what))))
+
+
+def read(path: str | os.PathLike[str]) -> Baseline:
+    """Read a baseline.
+
+    Raises:
+        UsageError: where the file cannot be read or is no baseline; the sentence says where.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(data, dict) or {key: data.pop(key, None) for key in _FORMAT} != _FORMAT:
+            raise ValueError("it is no baseline of this version of gradcheck")
+        found = decode(data, Baseline, "baseline")
+    except FileNotFoundError:
+        raise UsageError(
+            f"There is no baseline {path}. Write one with: gradcheck verify --baseline {path} "
+            "--accept 'REASON'"
+        ) from None
+    except (OSError, ValueError) as problem:
+        raise UsageError(f"Cannot read the baseline {path}: {problem}. Correct the file.") from None
+    assert isinstance(found, Baseline)
+    return found
+
+
+def write(baseline: Baseline, path: str | os.PathLike[str]) -> None:
+    """Write a baseline, over many lines, so that its changes can be reviewed.
+
+    Raises:
+        UsageError: where the file cannot be written.
+    """
+    text = json.dumps({**_FORMAT, **encode(baseline, Baseline)}, indent=2, allow_nan=False)
+    write_whole(path, text + "\n", "the baseline")
+
+
+def sentences(against: Against) -> Iterator[str]:
+    """Yield what to tell of a comparison, the news first."""
+    yield from (f"new: {_named(d)}" for d in against.new)
+    yield from (f"changed: {_named(d)} (was accepted: {d.reason})" for d in against.changed)
+    yield from (f"known: {_named(d)}: {d.reason}" for d in against.known)
+    yield from (f"no longer occurs: {_named(d)}; take it out of the baseline" for d in against.gone)
+
+
+def _named(d: Discrepancy) -> str:
+    return f"{d.target} {d.what}".strip()
+
+
+def _of_parameter(report: Report, result: ParameterResult) -> Discrepancy:
+    comparison = worst(result)
+    diagnosis = result.diagnoses[0].kind if result.diagnoses else None
+    error = None if comparison is None else comparison.rel_error
+    return Discrepancy(report.name, result.name, result.verdict, diagnosis, error)
+
+
+def _is_same(then: Discrepancy, now: Discrepancy) -> bool:
+    if (then.verdict, then.diagnosis) != (now.verdict, now.diagnosis):
+        return False
+    return _is_near(then.error, now.error)
+
+
+def _is_near(then: float | None, now: float | None) -> bool:
+    if then is None or now is None or then != then or now != now:
+        return (then is None or then != then) == (now is None or now != now)
+    return then == now or (min(then, now) > 0 and max(then, now) / min(then, now) <= _SAME)
