@@ -30,7 +30,8 @@ class Pulled:
     """A cotangent u and the claimed gradients of <u, outputs>, in NumPy.
 
     ``missing`` leaves got no gradient (taken as zeros), ``misshapen`` ones a wrong shape (left out),
-    ``nonfinite`` ones hold entries that are not finite (taken as zeros and never moved).
+    ``finite`` masks the finite entries of those that hold others (taken as zeros and never moved). ``raw``
+    has the gradients of misshapen and not finite leaves as they were given.
     """
 
     cotangents: list[Array]
@@ -39,6 +40,7 @@ class Pulled:
     missing: frozenset[str] = frozenset()
     misshapen: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     finite: Mapping[str, np.ndarray] = field(default_factory=dict)
+    raw: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class Examination:
         start = time.perf_counter()
         found = self.subject.pull_back(drawn)
         self.seconds_per_pull = time.perf_counter() - start
-        gradients, missing, misshapen, finite = {}, set(), {}, {}
+        gradients, missing, misshapen, finite, raw = {}, set(), {}, {}, {}
         for name, value in self.values.items():
             gradient = found.get(name)
             if gradient is None:
@@ -149,8 +151,12 @@ class Examination:
                 gradients[name] = np.zeros(value.shape)
             elif tuple(gradient.shape) != value.shape:
                 misshapen[name] = tuple(gradient.shape)
+                raw[name] = directions.to_numpy(gradient)
             else:
-                gradients[name], finite[name] = _split(directions.to_numpy(gradient))
+                given = directions.to_numpy(gradient)
+                gradients[name], finite[name] = _split(given)
+                if finite[name] is not None:
+                    raw[name] = given
         flat = flatten(drawn)
         return Pulled(
             drawn,
@@ -159,6 +165,7 @@ class Examination:
             frozenset(missing),
             misshapen,
             {k: v for k, v in finite.items() if v is not None},
+            raw,
         )
 
     def learn_rounding(self, pulled: Pulled) -> dict[str, float]:

@@ -10,12 +10,15 @@ import numpy as np
 from gradcheck import patterns
 from gradcheck.diagnose import Discrepancy, Facts, Findings, diagnose
 from gradcheck.findings import Finding
+from gradcheck.locate import affordable_entries, examine
 from gradcheck.pipeline import Outcome
 from gradcheck.report.records import Diagnosis, Evidence, ParameterResult, Verdict, Wrong
 
 _LISTED = 8
 _POINTS = 400
 _CELLS = 32
+# A gradient of another shape than its parameter: at most this many entries, and seconds, to find out why.
+_RESHAPED, _RESHAPED_SECONDS = 512, 2.0
 
 
 @dataclass(frozen=True)
@@ -66,18 +69,39 @@ def _discrepancy(outcome: Outcome, finding: Finding) -> Discrepancy:
     name, value = finding.name, outcome.exam.values[finding.name]
     pulled = outcome.pulls[0]
     if name in pulled.misshapen:
-        shaped = np.zeros(pulled.misshapen[name])
-        return Discrepancy(
-            name, shaped, np.zeros(value.shape), value=value, examined=np.zeros(value.shape, bool)
-        )
+        return _misshapen(outcome, name)
     laid = field_of(outcome, finding) if finding.verdict is Verdict.FAIL else None
     if laid is None:
         gradient = pulled.gradients[name]
-        return Discrepancy(name, gradient, gradient, value=value)
-    missing = name in pulled.missing
-    return Discrepancy(
-        name, None if missing else laid.claimed, laid.expected, laid.uncertainty, value, laid.known
-    )
+        return Discrepancy(name, pulled.raw.get(name, gradient), gradient, value=value)
+    claimed = None if name in pulled.missing else pulled.raw.get(name, laid.claimed)
+    return Discrepancy(name, claimed, laid.expected, laid.uncertainty, value, laid.known)
+
+
+def _misshapen(outcome: Outcome, name: str) -> Discrepancy:
+    """Estimate a few hundred entries, to see whether the values are right but for the shape."""
+    exam, pulled = outcome.exam, outcome.pulls[0]
+    value, raw = exam.values[name], pulled.raw[name]
+    expected: np.ndarray = np.zeros(value.size, value.dtype)
+    uncertainty: np.ndarray = np.full(value.size, np.inf)
+    if value.size <= min(_RESHAPED, affordable_entries(exam.seconds_per_evaluation, _RESHAPED_SECONDS)):
+        zeros = replace(pulled, gradients={**pulled.gradients, name: np.zeros(value.shape)})
+        entries = examine(exam, zeros, name, np.arange(value.size), exact=True)
+        expected, uncertainty = entries.expected, entries.uncertainty
+    expected, uncertainty = expected.reshape(value.shape), uncertainty.reshape(value.shape)
+    return Discrepancy(name, raw, expected, uncertainty, value, np.isfinite(uncertainty))
+
+
+def imprecision(outcome: Outcome, finding: Finding) -> tuple[Diagnosis, ...]:
+    """Say what makes a gradient that passes imprecise; () where it is not, or nothing explains it."""
+    laid = field_of(outcome, finding)
+    if laid is None or finding.verdict is not Verdict.PASS:
+        return ()
+    if not any(note.startswith("imprecise") for note in finding.notes):
+        return ()
+    value = outcome.exam.values[finding.name]
+    only = Discrepancy(finding.name, laid.claimed, laid.expected, laid.uncertainty, value, laid.known)
+    return tuple(d for d in diagnose({finding.name: only}).of(finding.name)[:1] if d.kind == "precision")
 
 
 def complete(
@@ -86,7 +110,7 @@ def complete(
     """Add the wrong entries, the diagnoses and the plots' data to a failing parameter's result."""
     finding = outcome.findings[result.name]
     if finding.verdict is Verdict.PASS:
-        return result
+        return replace(result, diagnoses=imprecision(outcome, finding))
     laid = field_of(outcome, finding)
     if laid is None or finding.entries is None:
         return replace(result, diagnoses=tuple(diagnoses))

@@ -80,7 +80,11 @@ def _results(
 
 
 def _with_early(result: ParameterResult, diagnosis: Diagnosis) -> ParameterResult:
-    """Put what was wrong before any number was compared first."""
+    """Put what was wrong before any number was compared first, unless the numbers tell what it comes from."""
+    if diagnosis.kind == "shape" and any(d.kind == "shape" for d in result.diagnoses):
+        first = result.diagnoses[0]
+        message = diagnosis.message if first.kind == "shape" else first.message
+        return replace(result, verdict=Verdict.FAIL, message=message)
     others = tuple(d for d in result.diagnoses if d.kind not in (diagnosis.kind, "unexplained"))
     return replace(result, verdict=Verdict.FAIL, message=diagnosis.message, diagnoses=(diagnosis, *others))
 
