@@ -52,7 +52,7 @@ def elementwise(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
         given = np.asarray(array)
         if given.dtype.kind not in "fc" or not _fits_in(given.shape, sample.shape) or given.size < 3:
             continue
-        yield from _of(sample, name, np.broadcast_to(given, sample.shape))
+        yield from _of(sample, name, np.broadcast_to(given, sample.shape)[sample.known])
 
 
 def _fits_in(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
@@ -63,19 +63,21 @@ def _fits_in(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
 
 
 def _of(sample: Sample, name: str, x: Array) -> Iterator[Hypothesis]:
+    """Try each function of one array; ``x`` and the claimed gradient at the known entries."""
+    claimed = sample.claimed[sample.known]
     with np.errstate(all="ignore"):
         for text, function in _FUNCTIONS.items():
             words, factor = text.format(x=name), function(x)
-            missing = f"the factor {words} is missing from {sample.name}'s gradient."
-            yield _hypothesis(sample, missing[0].upper() + missing[1:], sample.claimed * factor, words)
+            missing = f"The factor {words} is missing from {sample.name}'s gradient."
+            yield _hypothesis(sample, missing, claimed * factor, words)
             twice = f"{sample.name}'s gradient has a factor {words} too many."
-            yield _hypothesis(sample, twice, sample.claimed / factor, words)
+            yield _hypothesis(sample, twice, claimed / factor, words)
         for text, function in _MIXED.items():
             words = text.format(x=name)
             message = f"{sample.name}'s gradient has the factor {words}"
             message += "" if message.endswith("?") else "."
-            yield _hypothesis(sample, message, sample.claimed / function(x), words)
+            yield _hypothesis(sample, message, claimed / function(x), words)
 
 
 def _hypothesis(sample: Sample, message: str, repaired: Array, factor: str) -> Hypothesis:
-    return Hypothesis("scale", message, sample.fit(repaired), 4.0, {"factor": factor})
+    return Hypothesis("scale", message, sample.fit_known(repaired), 4.0, {"factor": factor})

@@ -15,6 +15,7 @@ from gradcheck.diagnose.transposed import with_factor
 from gradcheck.diagnose.words import axes_words, axis_words, listing
 
 _MOST_SHIFTS = 64
+_LARGE = 200_000
 
 
 def permuted(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
@@ -45,7 +46,7 @@ def _rolled(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     for axis, length in enumerate(sample.shape):
         if length < 3:
             continue
-        for shift in _shifts(length):
+        for shift in _shifts(length, sample.expected.size):
             repaired = np.roll(sample.claimed, -shift, axis)
             by = shift if shift <= length // 2 else shift - length
             words = f"{sample.name}'s gradient is shifted by {by} along axis {axis}"
@@ -54,12 +55,13 @@ def _rolled(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
             yield from with_factor(sample, scene, "permuted", words, repaired, 3.2, details, question)
 
 
-def _shifts(length: int) -> list[int]:
-    """All shifts of a short axis; small ones and halves of a long one."""
-    if length <= _MOST_SHIFTS:
+def _shifts(length: int, size: int) -> list[int]:
+    """Return all shifts of a short axis of a small tensor; few of a long axis, fewer in a large tensor."""
+    if length <= _MOST_SHIFTS and size <= _LARGE:
         return list(range(1, length))
-    near = list(range(1, _MOST_SHIFTS // 4))
-    return [*near, length // 2, *(length - shift for shift in near)]
+    reach = min(length // 2, _MOST_SHIFTS // 4 if size <= _LARGE else 2)
+    near = range(1, reach + 1)
+    return sorted({*near, length // 2, *(length - shift for shift in near)})
 
 
 def _slices(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:

@@ -72,11 +72,14 @@ class Sample:
         """Judge a repaired gradient, in the parameter's shape, by the error that is left."""
         if repaired.shape != self.shape:
             return NOTHING
-        noise = self.noise if noise is None else noise
-        left = np.abs(repaired - self.expected)[self.known]
+        return self.fit_known(repaired[self.known], None if noise is None else noise[self.known])
+
+    def fit_known(self, repaired: Array, noise: Array | None = None) -> Fit:
+        """Judge repaired values of the known entries alone, in their order."""
+        left = np.abs(repaired - self.expected[self.known])
         if left.size == 0 or not np.isfinite(left).all():
             return NOTHING
-        beyond = np.maximum(left - noise[self.known], 0.0)
+        beyond = np.maximum(left - (self.noise[self.known] if noise is None else noise), 0.0)
         before = self._before()
         share = 1.0 - float(np.linalg.norm(beyond)) / before
         raw = 1.0 - float(np.linalg.norm(left)) / before

@@ -52,11 +52,11 @@ def scale(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     ratio, uncertainty = found
     if ratio == 0 or abs(ratio - 1) < _ROUNDED:
         return
-    named = scene.name_factor(sample.name, ratio.real, uncertainty) if ratio.imag == 0 else None
-    entries = int((sample.informative).sum())
+    fit, entries = sample.fit(sample.claimed / ratio), int(sample.informative.sum())
+    nameable = ratio.imag == 0 and fit.share > 0.9
+    named = scene.name_factor(sample.name, ratio.real, uncertainty) if nameable else None
     if named is None and entries < 2:
         return
-    fit = sample.fit(sample.claimed / ratio)
     message = f"{sample.name}'s gradient is {number(ratio)} times the true one{_everywhere(entries)}"
     message += named.after(number(ratio)) if named else ""
     message += f"; {named.question}" if named and named.question else "."

@@ -15,6 +15,8 @@ from gradcheck.diagnose.scene import Scene
 from gradcheck.diagnose.words import listing, number, shape_text
 
 _MOST_AXES = 5
+# Below this share of the error explained a factor is not looked up: the hypothesis is lost anyway.
+_WORTH_NAMING = 0.9
 
 
 def transposed(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
@@ -72,12 +74,14 @@ def with_factor(
     if found is None or found[0] == 0 or not sample.clear:
         return
     ratio, uncertainty = found
+    again = sample.fit(repaired / ratio)
+    if again.share < _WORTH_NAMING:
+        return
     named = scene.name_factor(sample.name, ratio.real, uncertainty) if ratio.imag == 0 else None
     if abs(ratio + 1) > 1e-9 and named is None:
         return
     text = "the wrong sign" if abs(ratio + 1) <= 1e-9 else f"the factor {number(ratio)}"
     text += named.after(number(ratio)) if named and "sign" not in text else ""
-    again = sample.fit(repaired / ratio)
     yield Hypothesis(
         kind, f"{words}, and has {text}{end}", again, cost + 1.5, {**details, "ratio": ratio.real}
     )
