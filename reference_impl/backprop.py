@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from reference_impl.errors import ValuesError, did_you_mean
 from reference_impl.graph import Graph
-from reference_impl.plan import Plan, plan
+from reference_impl.plan import Plan, plan, rules_used
 from reference_impl.rules import RULES, Like, Rule
 from reference_impl.rules.rule import Array
 
@@ -48,13 +48,19 @@ def value(graph: Graph, values: Values, rules: Mapping[str, Rule] = RULES) -> Ar
         rules: the table of operations.
 
     Raises:
-        ValuesError: where a leaf has no value or a value of the wrong shape, or there is no such leaf.
+        ValuesError: where a leaf has no value or a value of the wrong shape, or there is no such leaf, or
+            no rule for an operation.
     """
     return forward(graph, values, rules, wrt=()).output
 
 
 def evaluate_all(graph: Graph, values: Values, rules: Mapping[str, Rule] = RULES) -> dict[str, Array]:
-    """Return the value of every leaf and every node, by name."""
+    """Return the value of every leaf and every node, by name.
+
+    Raises:
+        ValuesError: as ``value``.
+    """
+    rules_used(graph, rules)
     found: dict[str, Any] = leaf_values(graph, values)
     for node in graph.nodes:
         try:
@@ -92,7 +98,8 @@ def forward(
     kept: list[Any] = [*leaves.values(), *[None] * len(graph.nodes)]
     _run_forward(steps, kept)
     result = np.asarray(kept[steps.output])
-    if any(_owner(result) is _owner(leaf) for leaf in leaves.values()):
+    owner = _owner(result)
+    if any(owner is _owner(leaf) for leaf in leaves.values()):
         result = result.copy()  # the caller may want to write into it
     if not steps.keeps_output:
         kept[steps.output] = Like(result.shape, result.dtype)
@@ -230,7 +237,9 @@ def _cotangent(output: Array, cotangent: npt.ArrayLike | None) -> Array:
     seed = np.asarray(cotangent)
     if seed.shape != output.shape:
         raise ValuesError(f"Expected a cotangent of the output's shape {output.shape} but got {seed.shape}.")
-    return seed if seed.dtype.kind in "fc" else seed.astype(output.dtype)
+    if seed.dtype.kind not in ("iufc" if output.dtype.kind == "c" else "iuf"):
+        raise ValuesError(f"Expected a cotangent of the output's dtype {output.dtype} but got {seed.dtype}.")
+    return seed.astype(output.dtype, copy=False)
 
 
 def _gradient(cotangent: Any, shape: tuple[int, ...], dtype: np.dtype[Any], taken: set[int]) -> Array:

@@ -150,7 +150,7 @@ def in_order(leaves: Iterable[str], nodes: Iterable[Node]) -> tuple[Node, ...]:
     pending = _by_name(leaves, nodes)
     known = {*leaves, *pending}
     placed = set(leaves)
-    opened: set[str] = set()  # on the path being followed: reaching one of them again closes a cycle
+    path: dict[str, None] = {}  # being followed, in order: reaching one of these again closes a cycle
     order: list[Node] = []
     for root in pending.values():
         stack = [root]
@@ -161,13 +161,13 @@ def in_order(leaves: Iterable[str], nodes: Iterable[Node]) -> tuple[Node, ...]:
                 stack.pop()
             elif awaited:
                 _check_known(node, awaited, known)
-                opened.add(node.name)
-                if not opened.isdisjoint(awaited):
-                    raise _cycle([n.name for n in stack if n.name in opened], awaited)
+                path[node.name] = None
+                if not path.keys().isdisjoint(awaited):
+                    raise _cycle(list(path), awaited)
                 stack.extend(pending[name] for name in reversed(awaited))
             else:
                 placed.add(node.name)
-                opened.discard(node.name)
+                path.pop(node.name, None)
                 order.append(stack.pop())
     return tuple(order)
 
@@ -182,7 +182,7 @@ def _by_name(leaves: Iterable[str], nodes: Iterable[Node]) -> dict[str, Node]:
     return named
 
 
-def _check_known(node: Node, names: Iterable[str], known: Iterable[str]) -> None:
+def _check_known(node: Node, names: Iterable[str], known: set[str]) -> None:
     for name in names:
         if name not in known:
             raise MissingName(

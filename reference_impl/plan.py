@@ -70,7 +70,7 @@ def plan(graph: Graph, output: str, wrt: tuple[str, ...], rules: Rules) -> Plan:
     Raises:
         ValuesError: where there is no rule for one of the graph's operations.
     """
-    key = output, wrt, None if rules is RULES else _rules_used(graph, rules)
+    key = output, wrt, None if rules is RULES else rules_used(graph, rules)
     known: Plan | None = graph.memo.get(key)
     if known is None:
         if len(graph.memo) >= _MOST_PLANS:
@@ -79,7 +79,12 @@ def plan(graph: Graph, output: str, wrt: tuple[str, ...], rules: Rules) -> Plan:
     return known
 
 
-def _rules_used(graph: Graph, rules: Rules) -> tuple[Rule, ...]:
+def rules_used(graph: Graph, rules: Rules) -> tuple[Rule, ...]:
+    """Return the rule for each of the graph's operations.
+
+    Raises:
+        ValuesError: where there is none for one of them.
+    """
     operations = dict.fromkeys(node.operation for node in graph.nodes)
     for operation in operations:
         if operation not in rules:

@@ -252,7 +252,7 @@ def test_the_dtype_is_kept_throughout(dtype: Any) -> None:
     nodes = [Node("u", "matmul", ("x", "w")), Node("h", "tanh", ("u",)), Node("y", "mean", ("h",))]
     graph = Graph({"x": (2, 3)}, {"w": (3, 2)}, nodes, "y")
     values = {"x": np.full((2, 3), 0.5, dtype), "w": np.full((3, 2), -0.25, dtype)}
-    output, gradients = value_and_gradients(graph, values)
+    output, gradients = value_and_gradients(graph, values, cotangent=np.float64(2.0))
     assert {output.dtype, *(g.dtype for g in gradients.values())} == {np.dtype(dtype)}
 
 
@@ -458,6 +458,7 @@ def test_many_different_questions_to_one_graph_are_not_all_remembered() -> None:
         ({"x": [1.0, [2.0]], "weight": np.ones(2)}, {}, "Expected an array for leaf 'x'"),
         ({"x": np.ones(2), "weight": np.ones(2)}, {"wrt": ["weigh"]}, "'weigh'. Did you mean 'weight'"),
         ({"x": np.ones(2), "weight": np.ones(2)}, {"cotangent": np.ones(3)}, "shape (2,) but got (3,)"),
+        ({"x": np.ones(2), "weight": np.ones(2)}, {"cotangent": [1j, 1]}, "dtype float64 but got complex128"),
         ({"x": np.ones(2), "weight": np.ones(2)}, {"rules": {}}, "none for 'multiply'"),
     ],
 )
@@ -466,6 +467,13 @@ def test_what_does_not_fit_the_graph_is_refused_by_name(values: Any, arguments: 
     with pytest.raises(ValuesError) as caught:
         value_and_gradients(graph, values, **arguments)
     assert words in str(caught.value)
+
+
+def test_every_way_to_evaluate_refuses_a_table_that_lacks_a_rule() -> None:
+    graph = Graph({"x": ()}, {}, [Node("y", "sin", ("x",))], "y")
+    for evaluate in (value, evaluate_all, forward):
+        with pytest.raises(ValuesError, match=r"none for 'sin'\. Did you mean 'min'"):
+            evaluate(graph, {"x": 1.0}, {"min": RULES["min"]})
 
 
 def test_an_error_inside_a_rule_names_the_node() -> None:

@@ -171,6 +171,18 @@ def test_a_chain_of_100000_nodes_can_be_built_in_any_order() -> None:
         Graph({}, {}, [*nodes, Node("n0", "cos", ("n100000",))], "n100000")
 
 
+def test_a_cycle_is_named_without_what_only_leads_to_it() -> None:
+    nodes = [
+        Node("start", "add", ("a", "b")),
+        Node("b", "add", ("x", "a")),
+        Node("a", "sin", ("c",)),
+        Node("c", "sin", ("a",)),
+    ]
+    with pytest.raises(Cycle) as caught:
+        Graph(X, {}, nodes, "start")
+    assert "depends on itself: a reads c reads a." in str(caught.value)
+
+
 def test_wide_sharing_takes_no_time_either() -> None:
     """Each node reads the two before it: there are 2^1000 paths, and 1,000 nodes."""
     nodes = [Node(f"n{i}", "add", (f"n{i - 1}", f"n{i - 2}")) for i in range(2, 1000)]
