@@ -75,7 +75,7 @@ def residual(b: Builder) -> str:
     samples, width = b.choices.integer(1, 4), b.choices.integer(1, 6)
     x = _input(b, samples, width)
     shared = _weights(b, width, width) if b.choices.boolean(0.3) else None
-    for _ in range(b.choices.integer(1, 4)):
+    for _ in b.choices.repeat(1, 4):
         inner = b.apply("matmul", x, shared or _weights(b, width, width))
         x = b.apply("add", x, _activation(b, b.apply("add", inner, _bias(b, width))))
     return _regression(b, x)

@@ -12,7 +12,7 @@ no such thing of ``Generator.integers`` or ``Generator.normal`` (NEP 19).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -37,6 +37,12 @@ class Choices(Protocol):
 
     def one_of(self, options: Sequence[T]) -> T:
         """Return one of the options; the first is the simplest."""
+
+    def repeat(self, least: int, most: int) -> Iterator[int]:
+        """Yield 0, 1, 2, ... as many times as something is to be repeated; few times are the simplest.
+
+        Each repetition can be shrunk away on its own, which a number drawn beforehand does not allow.
+        """
 
     def array(self, shape: Shape, low: float = -2.0, high: float = 2.0) -> Array:
         """Return a float64 array of the given shape, its entries between low and high."""
@@ -70,6 +76,10 @@ class SeededChoices:
     def one_of(self, options: Sequence[T]) -> T:
         """Return one of the options, each as likely as another."""
         return options[self._word() % len(options)]
+
+    def repeat(self, least: int, most: int) -> Iterator[int]:
+        """Yield 0, 1, 2, ... at least and at most as many times as given."""
+        yield from range(self.integer(least, most))
 
     def array(self, shape: Shape, low: float = -2.0, high: float = 2.0) -> Array:
         """Return a float64 array of the given shape, uniform between low and high."""

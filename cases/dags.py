@@ -13,7 +13,10 @@ from cases.plants import OPERATIONS, plant
 from cases.record import Case
 
 FEWEST, MOST = 5, 60
+# Operations to be planted, at most. Small graphs are quicker, and easier to read where one fails.
+SIZES = (10, 20, 40)
 _JOIN = 3  # nodes that it takes at most to bring in a loose end
+_ROOM = 8  # and that one planting adds
 
 
 def dag(choices: Choices, fewest: int = FEWEST) -> Case:
@@ -21,12 +24,9 @@ def dag(choices: Choices, fewest: int = FEWEST) -> Case:
     b = Growing(choices)
     b.settle()
     _plant_leaves(b)
-    target = choices.integer(fewest, MOST)
-    if choices.boolean(0.7):  # small ones are quicker, and easier to read where one fails
-        target = min(target, choices.integer(fewest, MOST))
-    attempts = 3 * target
-    while len(b.nodes) + _JOIN * len(b.loose_ends()) < target and attempts:
-        attempts -= 1
+    for _ in choices.repeat(1, choices.one_of(SIZES)):
+        if len(b.nodes) + _JOIN * len(b.loose_ends()) > MOST - _ROOM:
+            break
         try:
             plant(b, choices.one_of(OPERATIONS))
         except Unsuitable:
@@ -51,7 +51,7 @@ def focused(operation: str, choices: Choices) -> Case:
 
 
 def _plant_leaves(b: Growing) -> None:
-    for _ in range(b.choices.integer(1, 3)):
+    for _ in b.choices.repeat(1, 3):
         leaf(b, draw_shape(b))
     if b.choices.boolean(0.08):
         shape = (*draw_shape(b, 0, 2), 0, *draw_shape(b, 0, 1))
@@ -60,7 +60,7 @@ def _plant_leaves(b: Growing) -> None:
 
 def _finished(b: Growing, fewest: int) -> Case:
     ends = _ends_to_keep(b)
-    if ends and b.choices.boolean(0.2):
+    if ends and b.choices.boolean(0.2) and b.values[ends[-1]].size:
         output = ends.pop()
         for end in ends:
             output = b.apply("add", output, _scalar(b, end))

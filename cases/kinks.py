@@ -108,6 +108,17 @@ def _hinge(choices: Choices) -> tuple[list[Array], dict[str, Any]]:
     return [_some(choices, shape, t), t], {"reduction": choices.one_of(("mean", "sum", "none"))}
 
 
+def _huber(choices: Choices) -> tuple[list[Array], dict[str, Any]]:
+    shape = _shape(choices)
+    t = choices.integers(shape, -4, 4) / 4
+    return [_some(choices, shape, t + 0.5), t], {"delta": 0.5}
+
+
+def _zeros(choices: Choices) -> tuple[list[Array], dict[str, Any]]:
+    shape = _shape(choices, 1)
+    return [_some(choices, shape, 0.0)], {"axis": choices.one_of((None, -1))}
+
+
 TOUCHING: Mapping[str, Touching] = MappingProxyType(
     {
         "relu": _at_zero,
@@ -123,5 +134,8 @@ TOUCHING: Mapping[str, Touching] = MappingProxyType(
         "max_pool2d": _windows,
         "absolute_error": _loss,
         "hinge": _hinge,
+        # Smooth, but a mistake is easily made there: where two branches meet, and where a factor is 0.
+        "huber": _huber,
+        "prod": _zeros,
     }
 )

@@ -62,16 +62,17 @@ INITIALISATIONS = MappingProxyType(
 def mlp(choices: Choices) -> Case:
     """Return a case of 1 to 8 layers of 1 to 64 neurons, with any activation, loss and initialisation."""
     b = Builder(choices, most_entries=WIDEST * WIDEST)
-    depth = choices.integer(1, DEEPEST)
     samples = None if choices.boolean(0.15) else _size(choices, LARGEST_BATCH)
     initial = INITIALISATIONS[choices.one_of(tuple(INITIALISATIONS))]
     activation = None if choices.boolean(0.3) else choices.one_of(ACTIVATIONS)  # None: each layer its own
     width = _size(choices, WIDEST)
     x = b.input(bell(choices, (width,) if samples is None else (samples, width)), "x0")
-    for layer in range(1, depth + 1):
-        width = _size(choices, WIDEST)
-        sigma = "identity" if layer == depth else activation or choices.one_of(ACTIVATIONS)
-        x = _layer(b, layer, x, width, sigma, initial)
+    layer = 1
+    for _ in choices.repeat(0, DEEPEST - 1):
+        sigma = activation or choices.one_of(ACTIVATIONS)
+        x = _layer(b, layer, x, _size(choices, WIDEST), sigma, initial)
+        layer += 1
+    x = _layer(b, layer, x, _size(choices, WIDEST), "identity", initial)
     return b.case("mlp", _loss(b, x), "mlp")
 
 

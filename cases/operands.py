@@ -110,7 +110,8 @@ def _broadcast(a: Shape, b: Shape) -> Shape | None:
 
 def draw_shape(b: Growing, least: int = 0, most: int = MOST_AXES) -> Shape:
     """Return a shape with a number of axes from least to most."""
-    return tuple(b.choices.one_of(b.sizes) for _ in range(b.choices.integer(least, most)))
+    shape = tuple(b.choices.one_of(b.sizes) for _ in range(b.choices.integer(least, most)))
+    return shape if math.prod(shape) <= b.most_entries else (*(1 for _ in shape[1:]), shape[-1])
 
 
 def compatible_shape(b: Growing, shape: Shape) -> Shape:
