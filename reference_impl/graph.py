@@ -18,6 +18,8 @@ import numpy as np
 from reference_impl.errors import Cycle, DuplicateName, GraphError, MissingName, UnusedValue, did_you_mean
 from reference_impl.shapes import Shape, infer_shape
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
 
 @dataclass(frozen=True, eq=False)
 class Node:
@@ -35,7 +37,7 @@ class Node:
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", tuple(self.inputs))
         frozen = {name: _frozen(value) for name, value in self.attributes.items()}
-        object.__setattr__(self, "attributes", MappingProxyType(frozen))
+        object.__setattr__(self, "attributes", MappingProxyType(frozen) if frozen else _NONE)
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, Node) else NotImplemented

@@ -141,13 +141,13 @@ def _read(node: Node, rules: Rules) -> tuple[str, ...]:
     return (*read, node.name) if rule.keeps_output else read
 
 
-def _last(uses: Sequence[Iterable[str]], still_used: AbstractSet[str]) -> list[set[str]]:
+def _last(uses: Sequence[Sequence[str]], still_used: AbstractSet[str]) -> list[tuple[str, ...]]:
     """Return for each step those of its names that no later step uses, nor anything after the last."""
     seen = set(still_used)
     found = []
     for names in reversed(uses):
-        last = set(names) - seen
-        seen |= last
+        last = tuple([name for name in dict.fromkeys(names) if name not in seen])
+        seen.update(last)
         found.append(last)
     return found[::-1]
 
@@ -180,7 +180,7 @@ def _backward_steps(
             tuple([position[name] for name in node.inputs]),
             position[node.name],
             tuple([position[name] if name in reached else None for name in node.inputs]),
-            tuple([position[name] for name in unread - gone]),
+            tuple([position[name] for name in unread if name not in gone]),
             tuple([position[name] for name in gone]),
         )
 
