@@ -42,9 +42,10 @@ class TracedCall:
     ``written`` are the positions, among the call's distinct tensor arguments, of those changed in place;
     ``unrecorded`` those of them whose change the graph does not know of. ``severed`` are the positions, among
     the distinct tensors of the result, of numbers that do not require grad although one that went in does;
-    ``severed_value``: the result is Python's or NumPy's. ``cotangents`` holds how the cotangents arrived in
-    the backward pass, by output; it stays empty where none did. ``kept`` holds the cotangents themselves,
-    where they were asked for.
+    ``severed_value``: the result is Python's or NumPy's. ``differentiates``: the call is one of autograd's
+    own, and ``keeps_graph`` where its results can be differentiated again. ``cotangents`` holds how the
+    cotangents arrived in the backward pass, by output; it stays empty where none did. ``kept`` holds the
+    cotangents themselves, where they were asked for.
     """
 
     id: str
@@ -61,6 +62,8 @@ class TracedCall:
     written: tuple[int, ...] = ()
     unrecorded: tuple[int, ...] = ()
     random: bool = False
+    differentiates: bool = False
+    keeps_graph: bool = False
     hidden: tuple[HiddenRead, ...] = ()
     cotangents: dict[int, Arrangement] = field(default_factory=dict)
     kept: dict[int, torch.Tensor] = field(default_factory=dict)

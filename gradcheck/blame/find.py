@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gradcheck.blame import checkpoints, messages
+from gradcheck.blame import messages
 from gradcheck.blame.calls import TracedCall
 from gradcheck.blame.chance import Chance
 from gradcheck.blame.computation import Computation, OfSubject, WithLeaves
@@ -28,8 +28,6 @@ from gradcheck.blame.trace import run_traced
 from gradcheck.blame.verifier import Settings, Verifier
 from gradcheck.report.records import Blame, Call, Verdict
 
-# Operations that differentiate inside: their results depend on a graph, not on their arguments alone.
-_DIFFERENTIATING = ("torch.autograd.grad", "torch.autograd.backward", "Tensor.backward")
 _SAME = 1e-9
 
 
@@ -108,6 +106,8 @@ class _Search:
         failed = self._confirmed(calls)
         severed = self._severed()
         hooks = self._hooks()
+        if failed:  # what cannot be differentiated twice has no gradient inside either
+            severed = [call for call in severed if not call.keeps_graph]
         blames = [*_grouped(failed), *(self._severed_blame(call) for call in reversed(severed))]
         blames += [messages.hook(hook) for hook in hooks]
         if not blames:
@@ -130,7 +130,7 @@ class _Search:
         return [call for call in self.recording.calls if call.differentiable and self._matters(call)]
 
     def _matters(self, call: TracedCall) -> bool:
-        if call.operation in _DIFFERENTIATING:
+        if call.differentiates:
             return False
         recording = self.recording
         if call.user_defined and not call.cotangents and recording.error is None:
@@ -141,15 +141,10 @@ class _Search:
         leaves = self.recording.leaves_of[call.id]
         return not self.wrong or not leaves or bool(leaves & self.wrong)
 
-    def _differentiates(self, *, graph: bool) -> bool:
-        """Whether the run itself differentiates; ``graph``: and goes on with the result."""
-        inner = [call for call in self.recording.calls if call.operation in _DIFFERENTIATING]
-        return any(call.differentiable for call in inner) if graph else bool(inner)
-
     def _verify(self, calls: Sequence[TracedCall], *, actual: bool) -> None:
         if not calls:
             return
-        order = 2 if self._differentiates(graph=True) else self.order
+        order = 2 if any(call.keeps_graph for call in self.recording.calls) else self.order
         settings = Settings(self.chance, order, self.rtol, actual)
         verifier = Verifier({call.key: call for call in calls}, settings)
 
@@ -185,7 +180,7 @@ class _Search:
         candidates = [call for call in suspects(self.recording.calls) if self._concerns(call)]
         if not candidates:
             return []
-        track = self._differentiates(graph=False)
+        track = any(call.differentiates for call in self.recording.calls)
         scales = Scales(self.computation, self._direction(), self.cotangents, track)
         try:
             return scales.guilty(candidates)
@@ -235,19 +230,17 @@ class _Search:
 
     def _checkpoints(self) -> list[Blame]:
         """Compare the gradient with that of a run in which nothing is computed again."""
-        with checkpoints.bypassed() as places:
-            plain = self._record(self.cotangents)
-        met = [*places, *plain.checkpoints]
-        if not met:
+        if not self.recording.checkpoints:
             return []
+        plain = self._record(self.cotangents, plain=True)
         with self.computation.running({}, track=True) as (leaves, outputs):
-            real = pull_back(leaves, outputs, self.cotangents)
+            real = pull_back(leaves, outputs, self.cotangents, accumulate=True)
         self.runs += 1
         self.backwards += 1
         if self._same(real, plain.gradients):
             return []
         what = "the forward pass that is computed again in the backward pass differs from the first"
-        return [messages.blame("torch.utils.checkpoint", place, what) for place in met]
+        return [messages.blame("torch.utils.checkpoint", place, what) for place in self.recording.checkpoints]
 
     def _unverified(self, calls: Sequence[TracedCall]) -> tuple[str, ...]:
         notes = [f"{name}: not seen by the trace" for name in self.recording.unseen]

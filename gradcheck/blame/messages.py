@@ -43,8 +43,9 @@ def wrong_calls(calls: Sequence[TracedCall]) -> Blame:
 def _what(call: TracedCall) -> str:
     found = call.verification
     assert found is not None
+    order = "in second order, " if found.order == 2 else ""
     if math.isnan(found.claimed) and found.message:
-        return found.message
+        return order + found.message
     arguments = f" for {listed(found.arguments)}" if found.arguments else ""
     adjective = "imprecise" if found.suspect else "wrong"
     numbers = (
@@ -52,8 +53,8 @@ def _what(call: TracedCall) -> str:
         f"finite differences {found.expected:.6g} ± {found.uncertainty:.1g}"
     )
     if found.claimed == 0.0:
-        return f"no gradient{arguments}: {numbers}"
-    return f"{adjective} gradient{arguments}: {numbers}"
+        return f"{order}no gradient{arguments}: {numbers}"
+    return f"{order}{adjective} gradient{arguments}: {numbers}"
 
 
 def severed(call: TracedCall, leaves: Iterable[str]) -> Blame:

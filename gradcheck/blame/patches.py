@@ -60,6 +60,30 @@ def module_hooks(wrap_hook: HookWrapper, wrap_pre_hook: HookWrapper) -> Iterator
 
 
 @contextlib.contextmanager
+def checkpoints(met: Callable[[], None], bypass: bool) -> Iterator[None]:
+    """Call ``met`` at each activation checkpoint (``use_reentrant=False``); ``bypass`` runs them plainly."""
+    module: Any = sys.modules.get("torch.utils.checkpoint")
+    if module is None:
+        yield
+        return
+    original = module._checkpoint_without_reentrant_generator
+
+    def generator(*args: Any, **kwargs: Any) -> Iterator[None]:
+        met()
+        return _plainly() if bypass else original(*args, **kwargs)
+
+    module._checkpoint_without_reentrant_generator = generator
+    try:
+        yield
+    finally:
+        module._checkpoint_without_reentrant_generator = original
+
+
+def _plainly() -> Iterator[None]:
+    yield
+
+
+@contextlib.contextmanager
 def eager() -> Iterator[None]:
     """Run compiled functions as the Python that they were compiled from."""
     if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):

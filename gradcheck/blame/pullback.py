@@ -37,5 +37,26 @@ def vjp(
     if not outputs:
         return [None] * len(inputs)
     with torch.enable_grad():
-        seed: torch.Tensor = _Seed.apply(list(cotangents), *outputs)  # type: ignore[no-untyped-call]  # torch's own
+        seed = _seed(outputs, cotangents)
         return list(torch.autograd.grad(seed, inputs, create_graph=create_graph, allow_unused=True))
+
+
+def accumulated(
+    outputs: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor], cotangents: Sequence[torch.Tensor]
+) -> list[torch.Tensor | None]:
+    """As ``vjp``, but by ``backward()`` into the ``.grad`` of the inputs, leaves; it is put back."""
+    before = [leaf.grad for leaf in inputs]
+    try:
+        for leaf in inputs:
+            leaf.grad = None
+        with torch.enable_grad():
+            _seed(outputs, cotangents).backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        return [leaf.grad for leaf in inputs]
+    finally:
+        for leaf, gradient in zip(inputs, before, strict=True):
+            leaf.grad = gradient
+
+
+def _seed(outputs: Sequence[torch.Tensor], cotangents: Sequence[torch.Tensor]) -> torch.Tensor:
+    seed: torch.Tensor = _Seed.apply(list(cotangents), *outputs)  # type: ignore[no-untyped-call]  # torch's own
+    return seed

@@ -29,6 +29,9 @@ _VALUE_FREE = (
     "randint_like",
 )
 
+# Operations that differentiate inside: their results depend on a graph, not on their arguments alone.
+_DIFFERENTIATING = ("torch.autograd.grad", "torch.autograd.backward", "Tensor.backward")
+
 
 class Recorder:
     """See the module. ``keep`` names calls whose arriving cotangents are kept whole."""
@@ -69,6 +72,8 @@ class Recorder:
             hidden=tuple(self._hidden),
         )
         call.random = random is not None and not all(map(torch.equal, random, _generator_state(arguments)))
+        call.differentiates = call.operation in _DIFFERENTIATING
+        call.keeps_graph = call.differentiates and bool(invocation.kwargs.get("create_graph"))
         call.written = tuple(i for i, tensor in enumerate(arguments) if _state(tensor)[0] != before[i][0])
         call.unrecorded = tuple(i for i in call.written if self._is_unrecorded(arguments[i], before[i][1]))
         results = unique_tensors(result)

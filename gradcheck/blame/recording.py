@@ -13,7 +13,7 @@ from gradcheck.blame.chance import Chance
 from gradcheck.blame.computation import Computation
 from gradcheck.blame.hooks import HookWatch
 from gradcheck.blame.location import Place, raised_at
-from gradcheck.blame.pullback import vjp
+from gradcheck.blame.pullback import accumulated, vjp
 from gradcheck.blame.recorder import Recorder
 from gradcheck.blame.trace import Key, Tracer, run_traced
 
@@ -48,15 +48,19 @@ def record(
     *,
     keep: Collection[Key] = (),
     disabled_hooks: Collection[str] = (),
+    plain: bool = False,
 ) -> Recording:
-    """Run forward and backward under a recorder. Cotangents are drawn where none are given."""
+    """Run forward and backward under a recorder. Cotangents are drawn where none are given.
+
+    ``plain``: without activation checkpoints.
+    """
     recorder = Recorder(keep, disabled_hooks)
     with contextlib.ExitStack() as stack:
 
         def run() -> tuple[Mapping[str, torch.Tensor], Sequence[torch.Tensor]]:
             return stack.enter_context(computation.running({}, track=True))
 
-        (leaves, outputs), tracer = run_traced(run, recorder)
+        (leaves, outputs), tracer = run_traced(run, recorder, plain)
         drawn = _cotangents(outputs, cotangents, chance)
         error, gradients = None, dict[str, torch.Tensor | None]()
         try:
@@ -79,12 +83,21 @@ def _cotangents(
 
 
 def pull_back(
-    leaves: Mapping[str, torch.Tensor], outputs: Sequence[torch.Tensor], cotangents: Sequence[torch.Tensor]
+    leaves: Mapping[str, torch.Tensor],
+    outputs: Sequence[torch.Tensor],
+    cotangents: Sequence[torch.Tensor],
+    *,
+    accumulate: bool = False,
 ) -> dict[str, torch.Tensor | None]:
-    """Return the gradient that autograd gives each leaf; None where there is none."""
+    """Return the gradient that autograd gives each leaf; None where there is none.
+
+    ``accumulate`` goes by way of ``.grad``, which is put back: checkpoints with ``use_reentrant=True`` refuse
+    the other way.
+    """
     pairs = [(out, u) for out, u in zip(outputs, cotangents, strict=True) if out.requires_grad]
     names = [name for name, leaf in leaves.items() if leaf.requires_grad]
-    found = vjp([out for out, _ in pairs], [leaves[name] for name in names], [u for _, u in pairs])
+    method = accumulated if accumulate else vjp
+    found = method([out for out, _ in pairs], [leaves[name] for name in names], [u for _, u in pairs])
     return {**dict.fromkeys(leaves), **dict(zip(names, found, strict=True))}
 
 

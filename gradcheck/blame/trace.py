@@ -61,13 +61,17 @@ class Visitor(Protocol):
 
 
 class Tracer(TorchFunctionMode):
-    """A context in which every operation goes to the visitor. Calls within calls are part of these."""
+    """A context in which every operation goes to the visitor. Calls within calls are part of these.
 
-    def __init__(self, visitor: Visitor) -> None:
+    Functions under an activation checkpoint with ``use_reentrant=True`` are run plainly, so that what is in
+    them is seen with grad mode on; ``plain`` runs the others plainly too.
+    """
+
+    def __init__(self, visitor: Visitor, plain: bool = False) -> None:
         super().__init__()
         self.transformed: dict[str, None] = {}
         self.checkpoints: dict[Place, None] = {}
-        self._visitor = visitor
+        self._visitor, self._plain = visitor, plain
         self._occurrences: Counter[tuple[str, str, int]] = Counter()
         self._in_call = self._in_forward = False
         self._stack = contextlib.ExitStack()
@@ -81,6 +85,7 @@ class Tracer(TorchFunctionMode):
                 lambda hook: visitor.hook("module", hook), lambda hook: visitor.hook("module pre", hook)
             )
         )
+        self._stack.enter_context(patches.checkpoints(self._met_checkpoint, self._plain))
         super().__enter__()  # type: ignore[no-untyped-call]  # untyped in torch
         return self
 
@@ -116,15 +121,18 @@ class Tracer(TorchFunctionMode):
             return real(*args, **kwargs)
         if cls.__name__ == "CheckpointFunction" and cls.__module__ == "torch.utils.checkpoint":
             run_function, _preserve_rng_state, *inputs = args
-            place = location.caller()
-            if place is not None:
-                self.checkpoints[place] = None
+            self._met_checkpoint()
             return run_function(*inputs)
         self._in_forward = True
         try:
             return self._report(f"{cls.__name__}.apply", real, args, kwargs, custom=cls)
         finally:
             self._in_forward = False
+
+    def _met_checkpoint(self) -> None:
+        place = location.caller()
+        if place is not None:
+            self.checkpoints[place] = None
 
     def _report(
         self,
@@ -148,9 +156,9 @@ class Tracer(TorchFunctionMode):
             self._in_call = False
 
 
-def run_traced(run: Callable[[], Any], visitor: Visitor) -> tuple[Any, Tracer]:
+def run_traced(run: Callable[[], Any], visitor: Visitor, plain: bool = False) -> tuple[Any, Tracer]:
     """Run under a tracer that reports to the visitor."""
-    with Tracer(visitor) as tracer:
+    with Tracer(visitor, plain) as tracer:
         return run(), tracer
 
 

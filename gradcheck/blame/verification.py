@@ -23,6 +23,7 @@ class Verification:
 
     ``suspect``: they differ by more than their error bars, though within tolerance. ``arguments`` names
     those whose gradient is wrong. ``evaluations`` and ``backwards`` count runs of this operation.
+    ``order`` is 2 where it is the vjp's own vjp.
     """
 
     verdict: Verdict
@@ -36,6 +37,7 @@ class Verification:
     message: str = ""
     evaluations: int = 0
     backwards: int = 0
+    order: int = 1
 
 
 def verify(bench: Bench) -> Verification:
