@@ -38,7 +38,7 @@ def test_labels_of_ticks_are_not_rounded_with_the_coordinates():
     drawn = heat(Evidence(heat=((0.0, 0.125), (0.25, 0.5))), "k").svg
     assert ">0.3<" in drawn
     drawn = draw_steps(Evidence(steps=steps()), "k").svg
-    assert {"1e-8", "1e-4", "1e-1"} <= set(re.findall(r">([^<>\n]+)</text>", drawn))
+    assert {"1e-8", "1e-4", "1e-12"} <= set(re.findall(r">([^<>\n]+)</text>", drawn))
 
 
 def test_blank_cells_are_counted():
@@ -96,6 +96,11 @@ def test_rungs_without_a_finite_bound_are_left_out():
     exact = Step(1.0, 2.0, 0.0)
     assert draw_steps(Evidence(steps=(lost, exact)), "k") is None
     assert "8 steps were tried" in draw_steps(Evidence(steps=(*steps(), lost)), "k").caption
+
+
+def test_rungs_at_the_ends_of_the_range_are_drawn():
+    rungs = (Step(5e-324, -1e308, 1e308), Step(1e300, 1e308, 5e-324, chosen=True), Step(1.0, 0.0, 1e-9))
+    assert draw_steps(Evidence(steps=rungs), "k").svg.startswith("<svg")
 
 
 def test_steps_of_which_none_was_chosen_say_so():

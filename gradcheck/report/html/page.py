@@ -15,6 +15,7 @@ from gradcheck.files import write_whole
 from gradcheck.report.html import words
 from gradcheck.report.html.view import page_view
 from gradcheck.report.records import Report
+from gradcheck.report.run import Failure
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -31,8 +32,10 @@ _FILTERS = (
 )
 
 
-def to_html(reports: Sequence[Report]) -> str:
+def to_html(reports: Sequence[Report], *, failures: Sequence[Failure] = ()) -> str:
     """Return one HTML document about ``reports``; it needs no other file and no network.
+
+    ``failures`` are the targets that could not be loaded or run.
 
     Raises:
         UsageError: where jinja2 is not installed.
@@ -41,7 +44,7 @@ def to_html(reports: Sequence[Report]) -> str:
     script = _packaged("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html").render(
-        page=page_view(reports),
+        page=page_view(reports, failures),
         style=_packaged("style.css"),
         script=script,
         script_digest=digest,
@@ -49,13 +52,15 @@ def to_html(reports: Sequence[Report]) -> str:
     )
 
 
-def write(reports: Sequence[Report], path: str | os.PathLike[str]) -> None:
+def write(
+    reports: Sequence[Report], path: str | os.PathLike[str], *, failures: Sequence[Failure] = ()
+) -> None:
     """Write the page to ``path``; the file is there whole or not at all.
 
     Raises:
         UsageError: where jinja2 is not installed, or the file cannot be written.
     """
-    write_whole(path, to_html(reports), "the HTML report")
+    write_whole(path, to_html(reports, failures=failures), "the HTML report")
 
 
 def _environment() -> Environment:

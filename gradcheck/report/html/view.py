@@ -12,6 +12,7 @@ from gradcheck.report.html.plots import Plot
 from gradcheck.report.html.source import Line, lines_around
 from gradcheck.report.html.words import counted
 from gradcheck.report.records import Blame, Comparison, ParameterResult, Report, Verdict
+from gradcheck.report.run import Failure, overall
 
 _DETAILED = 600  # parameters whose comparisons are written out; of a larger run only those that did not pass
 _WORST_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
@@ -64,10 +65,11 @@ class PageView:
     verdict: Verdict
     sentence: str
     subjects: tuple[SubjectView, ...]
+    failures: tuple[Failure, ...]
     notes: tuple[str, ...]
 
 
-def page_view(reports: Sequence[Report]) -> PageView:
+def page_view(reports: Sequence[Report], failures: Sequence[Failure] = ()) -> PageView:
     """Return what the page for ``reports`` shows."""
     pictures = Pictures()
     everything = sum(len(report.parameters) for report in reports) <= _DETAILED
@@ -79,10 +81,9 @@ def page_view(reports: Sequence[Report]) -> PageView:
     )
     if pictures.missing:
         notes.append("There are no plots and drawings: they need pip install 'gradcheck[html]'.")
-    verdict = min(
-        (report.verdict for report in reports), key=_WORST_FIRST.index, default=Verdict.INCONCLUSIVE
-    )
-    return PageView(verdict, _sentence(reports), subjects, tuple(notes))
+    verdicts = [report.verdict for report in reports] + [Verdict.FAIL] * bool(failures)
+    verdict = overall(verdicts) if verdicts else Verdict.INCONCLUSIVE  # nothing verified is no pass
+    return PageView(verdict, _sentence(reports, failures), subjects, tuple(failures), tuple(notes))
 
 
 def _subject(key: str, report: Report, pictures: Pictures, everything: bool) -> SubjectView:
@@ -136,12 +137,13 @@ def _composed(report: Report) -> str:
     )
 
 
-def _sentence(reports: Sequence[Report]) -> str:
+def _sentence(reports: Sequence[Report], failures: Sequence[Failure]) -> str:
     """Return how many subjects stand how."""
-    if not reports:
+    if not reports and not failures:
         return "Nothing was verified."
-    counts = Counter(report.verdict for report in reports)
-    if len(reports) == 1:
+    if len(reports) == 1 and not failures:
         return _OF_ONE[reports[0].verdict]
+    counts = Counter(report.verdict for report in reports)
     parts = [f"{counts[verdict]} {verdict}" for verdict in _WORST_FIRST if counts[verdict]]
-    return f"{len(reports):,} subjects: {', '.join(parts)}."
+    parts += [f"{len(failures)} could not be run"] * bool(failures)
+    return f"{counted(len(reports) + len(failures), 'subject')}: {', '.join(parts)}."

@@ -6,6 +6,9 @@ import math
 import re
 
 from gradcheck.report.records import Number
+from gradcheck.report.words import counted, duration
+
+__all__ = ["counted", "digits", "duration", "index", "number", "product", "shape", "shortened", "size"]
 
 
 def number(value: Number | None) -> str:
@@ -45,12 +48,6 @@ def index(value: tuple[int, ...] | None) -> str:
     return "the whole (a scalar)" if value == () else "[" + ", ".join(map(str, value)) + "]"
 
 
-def counted(count: int, noun: str) -> str:
-    """Return ``count`` and ``noun`` in the number that fits: "1 parameter", "2 parameters"."""
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{count:,} {noun if count == 1 else plural}"
-
-
 def shortened(text: str, width: int) -> str:
     """Return ``text`` cut in the middle to at most ``width`` characters, on one line."""
     line = " ".join(text.split())
@@ -58,13 +55,6 @@ def shortened(text: str, width: int) -> str:
         return line
     tail = (width - 1) // 2
     return line[: width - 1 - tail] + "…" + line[len(line) - tail :]
-
-
-def duration(seconds: float) -> str:
-    """Return a time span in the unit that suits it."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.0f} min {seconds % 60:.0f} s"
 
 
 def _tidy(written: str) -> str:

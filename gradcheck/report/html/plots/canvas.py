@@ -7,8 +7,8 @@ then replaced by a CSS variable of the page: so one drawing serves the light the
 from __future__ import annotations
 
 import io
-import math
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -86,11 +86,14 @@ class Canvas:
         from matplotlib import style
         from matplotlib.figure import Figure
 
-        self._context = style.context(["default", dict(_STYLE)])  # whatever the user's own style is
         self._new = Figure
+        self._style = style.context(["default", dict(_STYLE)])  # whatever the user's own style is
+        self._warnings = warnings.catch_warnings()
 
     def __enter__(self) -> Canvas:
-        self._context.__enter__()
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore")  # where warnings are errors, a plot must not cost the page
+        self._style.__enter__()
         self.figure: Figure = self._new(figsize=(_WIDTH, _HEIGHT))
         self.figure.subplots_adjust(left=0.19, right=0.96, bottom=0.16, top=0.96)
         self.figure.patch.set_visible(False)
@@ -99,7 +102,8 @@ class Canvas:
         return self
 
     def __exit__(self, *problem: object) -> None:
-        self._context.__exit__(None, None, None)
+        self._style.__exit__(None, None, None)
+        self._warnings.__exit__(None, None, None)
 
     def svg(self, key: str) -> str:
         """Return the drawing as an inline SVG element whose ids start with ``key``, unique on the page."""
@@ -115,8 +119,8 @@ def plain_label(value: float, _position: float) -> str:
 
 
 def power_label(value: float, _position: float) -> str:
-    """Return the label of a tick on a logarithmic axis, all of one form: 1e-3, 1e0."""
-    return f"1e{math.log10(value):.0f}"
+    """Return the label of a tick at a logarithm: 1e-3, 1e0."""
+    return f"1e{value:.0f}"
 
 
 def _inline(document: str, key: str) -> str:

@@ -26,31 +26,25 @@ def _drawable(step: Step) -> bool:
 
 
 def _draw(rungs: Sequence[Step], chosen: Step | None, key: str) -> str:
+    """Draw logarithms on linear axes: matplotlib's logarithmic ones overflow near the ends of the range."""
+    from matplotlib.ticker import MaxNLocator
+
+    log = math.log10
     with Canvas() as canvas:
         axes = canvas.axes
-        axes.plot(
-            [rung.size for rung in rungs], [rung.bound for rung in rungs],
-            color=DATA, linewidth=1.4, marker="o", markersize=3, label="bound on the error",
-        )  # fmt: skip  # a line of data, a line of style
+        sizes, bounds = [log(rung.size) for rung in rungs], [log(rung.bound) for rung in rungs]
+        axes.plot(sizes, bounds, color=DATA, marker="o", markersize=3, label="bound on the error")
         if chosen is not None:
-            away = [(rung.size, abs(rung.estimate - chosen.estimate)) for rung in rungs]
-            away = [(step, distance) for step, distance in away if distance > 0]
-            axes.plot(*zip(*away, strict=True), color=INK, linestyle="", marker="x", markersize=4,
-                      label="distance to the chosen estimate") if away else None  # fmt: skip  # as above
-            axes.axvline(chosen.size, color=MARK, linewidth=1, linestyle=(0, (4, 3)))
-            axes.plot(
-                [chosen.size],
-                [chosen.bound],
-                color=MARK,
-                linestyle="",
-                marker="D",
-                markersize=6,
-                label="chosen",
-            )
-        axes.set(xscale="log", yscale="log", xlabel="step size", ylabel="error of the numerical derivative")
+            away = [(log(r.size), abs(r.estimate - chosen.estimate)) for r in rungs]
+            crosses = [(x, log(distance)) for x, distance in away if 0 < distance < math.inf]
+            xs, ys = zip(*crosses, strict=True) if crosses else ((), ())
+            axes.plot(xs, ys, "x", color=INK, markersize=4, label="distance to the chosen estimate")
+            axes.axvline(log(chosen.size), color=MARK, linewidth=1, linestyle=(0, (4, 3)))
+            axes.plot(log(chosen.size), log(chosen.bound), "D", color=MARK, markersize=6, label="chosen")
+        axes.set(xlabel="step size", ylabel="error of the numerical derivative")
         axes.grid(visible=True)
-        axes.minorticks_off()
         for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True, nbins=7))
             axis.set_major_formatter(power_label)
         canvas.figure.subplots_adjust(top=0.82)
         canvas.figure.legend(loc="upper left", ncols=2)
