@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -19,7 +20,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     import click
 
     from gradcheck.cli.command import cli
-    from gradcheck.cli.stop import Stopped
     from gradcheck.errors import GradcheckError
 
     _print_anything()
@@ -31,13 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except GradcheckError as error:
         click.echo(f"gradcheck: {error}", err=True)
         status = 2
-    except Stopped as stopped:
-        status = stopped.status
     except (KeyboardInterrupt, click.Abort):
         status = 130
     except BrokenPipeError:  # the reader of our output went away: not an error of ours
         sys.stdout = None  # so that leaving does not flush into it again
         status = 1
+    except Exception:
+        traceback.print_exc()
+        click.echo("gradcheck itself failed. Please report this, with the command and the above.", err=True)
+        status = 2  # not 1, which says that a gradient is wrong
     sys.exit(status or 0)
 
 

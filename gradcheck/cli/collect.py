@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from gradcheck._version import __version__
 from gradcheck.report.records import Report, Verdict
-from gradcheck.report.run import Failure, Group, Run, overall
+from gradcheck.report.run import Failure, Group, Operation, Run, overall
 
 
 class Collector:
@@ -18,15 +19,25 @@ class Collector:
         self._reports: dict[tuple[str, bool], list[Report]] = {}
         self._skipped: dict[str, int] = {}
         self._failures: list[Failure] = []
+        self._operations: list[Operation] = []
+
+    def start(self) -> None:
+        """Start the clock: what was loaded so far does not count."""
+        self._start = time.perf_counter()
 
     def add(self, group: str, report: Report, *, generated: bool = False) -> None:
         """Take a report of a target's file, or of a family of generated cases."""
         self._reports.setdefault((group, generated), []).append(report)
 
-    def skip(self, family: str, count: int = 1) -> None:
+    def skip(self, family: str, count: int) -> None:
         """Count cases of a family that the engine does not support."""
-        self._reports.setdefault((family, True), [])
-        self._skipped[family] = self._skipped.get(family, 0) + count
+        if count:
+            self._reports.setdefault((family, True), [])
+            self._skipped[family] = self._skipped.get(family, 0) + count
+
+    def count(self, operations: Iterable[Operation]) -> None:
+        """Take the counts by operation of an engine."""
+        self._operations += operations
 
     def fail(self, target: str, message: str) -> None:
         """Take what could not be verified at all."""
@@ -46,6 +57,7 @@ class Collector:
             seconds=time.perf_counter() - self._start,
             complete=complete,
             gradcheck=__version__,
+            operations=tuple(self._operations),
         )
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.cli.request import Request
 from gradcheck.cli.targets import attempt
 from gradcheck.errors import UsageError
-from gradcheck.report.run import SAVED
+from gradcheck.report.run import SAVED, Operation
+from gradcheck.report.words import counted
 from gradcheck.shadow import require_own
-from gradcheck.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from cases import Case
@@ -22,8 +24,25 @@ if TYPE_CHECKING:
     from gradcheck.cli.work import Work
     from gradcheck.engines.base import Engine
     from gradcheck.report.records import Report
+    from gradcheck.suite import Failure, Problem, SuiteResult
 
-DEFAULT_CASES = 200
+_CASES = 200
+_SHOWN = 3  # smallest cases told in full
+
+
+@dataclass(frozen=True)
+class NamedEngine:
+    """An engine and what the command line calls it: nothing for the reference implementation."""
+
+    spec: str
+    engine: Engine
+
+    @property
+    def root(self) -> Path | None:
+        """The folder from which its imports are resolved."""
+        from gradcheck.targets import root_of
+
+        return root_of(self.spec) if self.spec else None
 
 
 def generated_works(engines: Sequence[NamedEngine], request: Request) -> Iterator[Work]:
@@ -34,22 +53,18 @@ def generated_works(engines: Sequence[NamedEngine], request: Request) -> Iterato
             place of our packages.
     """
     require_own()
+    import gradcheck.engines.torch  # noqa: F401 - a witness: what it loads is no time of the first case
     from gradcheck.engines.reference import ReferenceEngine
+    from gradcheck.suite.plan import tickets
 
-    for engine in engines or [NamedEngine("", ReferenceEngine())]:
+    chosen = engines or [NamedEngine("", ReferenceEngine())]
+    for named in chosen:
         if request.case_files:
-            yield Saved(tuple(map(_load, request.case_files)), engine, request)
+            yield Saved(tuple(map(_load, request.case_files)), named, request)
         else:
-            _check_families(request.families)
-            yield Generated(engine, request)
-
-
-@dataclass(frozen=True)
-class NamedEngine:
-    """An engine and what the command line calls it; nothing for the reference implementation."""
-
-    spec: str
-    engine: Engine
+            planned = tickets(request.cases or _CASES, request.seed, request.families, not request.families)
+            prefix = f"{named.engine.name} " if len(chosen) > 1 else ""
+            yield Generated(named, request, len(planned), prefix)
 
 
 @dataclass(frozen=True)
@@ -57,7 +72,7 @@ class Saved:
     """Saved cases, by file, for an engine to be verified on."""
 
     cases: tuple[tuple[str, Case], ...]
-    engine: NamedEngine
+    named: NamedEngine
     request: Request
 
     @property
@@ -67,16 +82,20 @@ class Saved:
 
     def run(self, screen: Screen, collector: Collector) -> None:
         """Verify the engine on each, showing each in full."""
+        from gradcheck.targets.place import imports_from
         from gradcheck.verification import verify_case
 
+        screen.alone = True
         options = _options(self.request)
         for path, case in self.cases:
-            report, message = attempt(partial(verify_case, case, self.engine.engine, **options), path)
+            screen.begin(path)
+            with imports_from(self.named.root):
+                report, message = attempt(partial(verify_case, case, self.named.engine, **options), path)
             if report is None:
                 collector.fail(path, message)
                 screen.error(message)
             else:
-                report = replace(report, reproduce=_replay(self.engine, path, options))
+                report = replace(report, reproduce=_replay(self.named, path, options))
                 collector.add(SAVED, report)
                 screen.report(report)
             screen.advance()
@@ -84,38 +103,99 @@ class Saved:
 
 @dataclass(frozen=True)
 class Generated:
-    """An engine on generated cases."""
+    """An engine on the worked examples and on generated cases; ``prefix`` tells engines' groups apart."""
 
-    engine: NamedEngine
+    named: NamedEngine
     request: Request
-
-    @property
-    def steps(self) -> int:
-        """How many cases will be generated."""
-        return self.request.cases or DEFAULT_CASES
+    steps: int
+    prefix: str
 
     def run(self, screen: Screen, collector: Collector) -> None:
-        """Verify the engine on the suite, showing the cases that fail."""
+        """Verify the engine on the suite, showing the cases that fail as they come, and the smallest last."""
         from gradcheck.suite import run_suite
+        from gradcheck.targets.place import imports_from
 
         def take(report: Report, case: Case) -> None:
-            collector.add(case.family, report, generated=True)
+            collector.add(self.prefix + case.family, report, generated=True)
             screen.report(report, generated=True)
             screen.advance()
             screen.begin(case.family)
 
-        run_suite(
-            self.engine.engine,
-            cases=self.steps,
+        spec = self.named.spec
+        suite = partial(
+            run_suite,
+            self.named.engine,
+            cases=self.request.cases or _CASES,
             seed=self.request.seed,
             families=self.request.families or None,
             jobs=self.request.jobs,
             on_result=take,
+            on_skip=lambda case, why: screen.advance(),
+            options={name: value for name, value in _options(self.request).items() if name != "seed"},
+            spec=spec,
+            load=partial(_engine_in_worker, spec) if spec else None,
         )
+        with imports_from(self.named.root):
+            result, message = attempt(suite, spec or self.named.engine.name)
+        if result is None:
+            collector.fail(spec or self.named.engine.name, message)
+            screen.error(message)
+        else:
+            self._conclude(result, screen, collector)
+
+    def _conclude(self, result: SuiteResult, screen: Screen, collector: Collector) -> None:
+        for row in result.families:
+            collector.skip(self.prefix + row.family, row.skipped)
+        collector.count(
+            Operation(result.engine, o.operation, o.run, o.agreed, o.disagreed, o.unsupported)
+            for o in result.operations
+        )
+        for note in result.notes:
+            screen.text(f"note: {note}")
+        for case, message in _problems(result).items():
+            collector.fail(case, message)
+            screen.error(message)
+        saved = {failure.path: failure for failure in reversed(result.failures) if failure.path}
+        for failure in [*reversed(saved.values())][:_SHOWN]:
+            screen.text("\n".join(_smallest(failure)))
+        if not result.complete:
+            raise KeyboardInterrupt
 
 
-def _replay(engine: NamedEngine, path: str, options: dict[str, Any]) -> str:
-    words = ["gradcheck", "verify", *([engine.spec] if engine.spec else []), "--case", path]
+def _problems(result: SuiteResult) -> Mapping[str, str]:
+    """Return each thing that an engine did instead of answering once, by the first case that it befell."""
+    alike: dict[str, list[Problem]] = {}
+    for problem in result.problems:
+        # The message says what went wrong before it says, in parentheses, on which graph.
+        alike.setdefault(problem.message.partition(" (")[0], []).append(problem)
+    told = {}
+    for first, *others in alike.values():
+        more = f" and {counted(len(others), 'more case')}" if others else ""
+        told[first.case] = f"{first.case}{more}: {first.message}"
+    return told
+
+
+def _smallest(failure: Failure) -> Iterator[str]:
+    """Yield the smallest case that fails: its graph, its file, and a program in the engine's own words."""
+    nodes = failure.minimal.graph.nodes
+    yield f"smallest case that fails like {failure.case.name}: {failure.path}"
+    yield from (f"  {node.name} = {node.operation}({', '.join(node.inputs)})" for node in nodes[:10])
+    yield from (f"  | {line}" for line in (failure.snippet or "").splitlines())
+    yield f"  reproduce: {failure.command}"
+
+
+def _engine_in_worker(spec: str) -> Engine:
+    """Return an engine in a process of its own, where its folder may stay on the path for good."""
+    from gradcheck.targets import load, root_of
+
+    engine = load(spec)
+    sys.path.insert(0, str(root_of(spec)))
+    assert not isinstance(engine, tuple)  # it was an engine in the parent
+    return engine
+
+
+def _replay(named: NamedEngine, path: str, options: dict[str, Any]) -> str:
+    words = ["gradcheck", "verify", *([named.spec] if named.spec else []), "--case", path]
     return shlex.join(
         [*words, *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
     )
@@ -132,16 +212,6 @@ def _load(path: str) -> tuple[str, Case]:
         raise UsageError(
             f"Cannot read the case {path}: {problem.strerror}. Name a file that is there."
         ) from None
-
-
-def _check_families(families: Sequence[str]) -> None:
-    from cases import ALL_FAMILIES
-
-    for family in families:
-        if family not in ALL_FAMILIES:
-            raise UsageError(
-                f"Unknown family {family!r}.{did_you_mean(family, ALL_FAMILIES, 'The families are')}"
-            )
 
 
 def _options(request: Request) -> dict[str, Any]:

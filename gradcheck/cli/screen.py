@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from gradcheck.report.run import Run
 
 _LABEL = 30
-_MOST_GENERATED = 10  # failing generated cases told in full
+_IN_FULL = 3  # failing generated cases told in full, and then in a line each
+_IN_A_LINE = 20
 
 
 class Screen:
     """Standard output; errors go to standard error."""
 
-    def __init__(self, *, verbose: bool, alone: bool) -> None:
+    def __init__(self, *, verbose: bool) -> None:
         self._verbose = verbose
-        self._alone = alone  # a single target is shown in full also where it passes
+        self.alone = False  # a single target is shown in full also where it passes
         self._told = 0
         self._console: Console = make_console(sys.stdout)
         self._progress: Progress | None = None
@@ -35,7 +36,7 @@ class Screen:
 
     def report(self, report: Report, *, generated: bool = False) -> None:
         """Show a report: in full where it does not pass or it was asked for, else in a line or not at all."""
-        if self._verbose or (not generated and (self._alone or not report.ok)):
+        if self._verbose or (not generated and (self.alone or not report.ok)):
             show(report, self._console, verbose=self._verbose)
         elif not generated:
             say(self._console, headline(report), STYLES[report.verdict])
@@ -44,9 +45,11 @@ class Screen:
 
     def _generated(self, report: Report) -> None:
         self._told += 1
-        if self._told <= _MOST_GENERATED:
+        if self._told <= _IN_FULL:
             show(report, self._console)
-        elif self._told == _MOST_GENERATED + 1:
+        elif self._told <= _IN_A_LINE:
+            say(self._console, headline(report), STYLES[report.verdict])
+        elif self._told == _IN_A_LINE + 1:
             say(self._console, "further cases are counted below; -v and --json have them all", "dim")
 
     def error(self, message: str) -> None:
@@ -83,4 +86,8 @@ class Screen:
         """Show the tables and the conclusion."""
         from gradcheck.report.summary import show_summary
 
-        show_summary(run, self._console)
+        show_summary(run, self._console, verbose=self._verbose)
+
+    def text(self, text: str) -> None:
+        """Show lines as they are."""
+        say(self._console, text)

@@ -11,31 +11,31 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopped(BaseException):
-    """The run was asked to stop; ``status`` is the exit status that shells use for it, 128 + the signal."""
+class Stop:
+    """Whether the run was asked to stop; ``status`` is the exit status for that, 128 + the signal."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.status = 128 + number
+    status: int | None = None
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Raise Stopped on the first Ctrl-C or SIGTERM; a second one ends the program at once."""
+def stoppable() -> Iterator[Stop]:
+    """Raise KeyboardInterrupt on the first Ctrl-C or SIGTERM; a second one ends the program at once."""
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may ask for signals
-        yield
+        yield stop
         return
     before = {number: signal.getsignal(number) for number in _SIGNALS}
 
-    def stop(number: int, _frame: FrameType | None) -> None:
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        stop.status = 128 + number
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
-        raise Stopped(number)
+        raise KeyboardInterrupt
 
     try:
         for number in _SIGNALS:
-            signal.signal(number, stop)
-        yield
+            signal.signal(number, interrupt)
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gradcheck.cli.request import Request
 from gradcheck.errors import GradcheckError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # What became of a target: its report as JSON data, or why there is none.
 Outcome = tuple[dict[str, Any] | None, str]
+Found = TypeVar("Found")
 _CRASHED = (
     "a process ended abruptly (a crash in native code, or no memory left); verify the targets one by one, "
     "without --jobs, to see which."
@@ -63,8 +64,8 @@ class Targets:
             )
 
 
-def attempt(verify: Callable[[], Report], name: str) -> tuple[Report | None, str]:
-    """Return a report, or None and why there is none: a mistake in words, one of ours with its traceback."""
+def attempt(verify: Callable[[], Found], name: str) -> tuple[Found | None, str]:
+    """Return what was found, or None and why there is none: mistakes in words, ours with the traceback."""
     try:
         return verify(), ""
     except GradcheckError as error:

@@ -10,7 +10,7 @@ from gradcheck.cli import outputs
 from gradcheck.cli.collect import Collector, exit_status
 from gradcheck.cli.request import Request
 from gradcheck.cli.screen import Screen
-from gradcheck.cli.stop import Stopped, stoppable
+from gradcheck.cli.stop import stoppable
 from gradcheck.cli.work import Work, plan
 from gradcheck.files import require_writable
 from gradcheck.report import baseline
@@ -29,13 +29,13 @@ def verify(request: Request) -> int:
     outputs.require(request.files)
     known = _baseline(request)
     collector = Collector(request.seed)
+    screen = Screen(verbose=request.verbose)
     status = None
-    with stoppable():
+    with stoppable() as stop:
         try:
-            screen, works = plan(request, collector)
-            _carry_out(works, screen, collector)
-        except Stopped as stopped:
-            screen, status = Screen(verbose=False, alone=False), stopped.status
+            _carry_out(plan(request, screen, collector), screen, collector)
+        except KeyboardInterrupt:
+            status = stop.status or 130
     run = collector.run(complete=status is None)
     if known is not None and request.baseline is not None:
         if request.accept is not None:
@@ -58,6 +58,7 @@ def _baseline(request: Request) -> Baseline | None:
 
 
 def _carry_out(works: Sequence[Work], screen: Screen, collector: Collector) -> None:
+    collector.start()
     with screen.progress(sum(work.steps for work in works)):
         for work in works:
             work.run(screen, collector)

@@ -30,20 +30,20 @@ class Work(Protocol):
         ...
 
 
-def plan(request: Request, collector: Collector) -> tuple[Screen, list[Work]]:
-    """Load what the request names. What raises while it is loaded is collected as a failure.
+def plan(request: Request, screen: Screen, collector: Collector) -> list[Work]:
+    """Load what the request names. What raises while it is loaded is told and collected as a failure.
 
     Raises:
         UsageError: where something named is not there, or does not go with the rest.
     """
     targets, engines, failures = _load(request)
     _check_generated_options(request, targets, engines)
-    screen = Screen(verbose=request.verbose, alone=len(targets) == 1)
+    works = list(_works(request, targets, engines, failures))
+    screen.alone = len(targets) == 1
     for spec, message in failures:
         collector.fail(spec, message)
         screen.error(message)
-    works = list(_works(request, targets, engines, failures))
-    return screen, works
+    return works
 
 
 def _works(

@@ -40,6 +40,18 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Operation:
+    """In how many generated cases an engine was run on an operation, right, wrong, or without it."""
+
+    engine: str
+    operation: str
+    run: int = 0
+    agreed: int = 0
+    disagreed: int = 0
+    unsupported: int = 0
+
+
+@dataclass(frozen=True)
 class Discrepancy:
     """One thing that is not right, as far as two runs can be compared by it.
 
@@ -80,6 +92,7 @@ class Run:
     complete: bool = True
     gradcheck: str = ""
     against: Against | None = None
+    operations: tuple[Operation, ...] = ()
 
     @property
     def reports(self) -> tuple[Report, ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from statistics import median
 from typing import TYPE_CHECKING
 
 from gradcheck.report import baseline
 from gradcheck.report.records import Report, Verdict
-from gradcheck.report.run import Group, Run
+from gradcheck.report.run import Group, Operation, Run
 from gradcheck.report.sentences import WORDS
 from gradcheck.report.text import say
 from gradcheck.report.words import counted, cut, digits, duration, plain, size
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _STYLES = {"pass": "green", "FAIL": "bold red", "inconclusive": "yellow"}
+_NUMERICAL = "finite differences"
 _LEAST_NAME = 24
 _FAMILY_TITLES = (
     *("family", "cases", "pass", "FAIL", "inconclusive", "skipped"),
@@ -32,15 +34,11 @@ def worst_digits(report: Report) -> float | None:
 
 
 def resolution(reports: Iterable[Report]) -> float | None:
-    """Return the median uncertainty of all comparisons, relative to the gradients compared."""
-    found = [
-        comparison.uncertainty / max(abs(comparison.claimed), abs(comparison.expected))
-        for report in reports
-        for result in report.parameters.values()
-        for comparison in result.comparisons.values()
-        if comparison.uncertainty > 0 and max(abs(comparison.claimed), abs(comparison.expected)) > 0
-    ]
-    return median(found) if found else None
+    """Return the median uncertainty of finite differences, relative to the gradients that they found."""
+    compared = [r.comparisons.get(_NUMERICAL) for report in reports for r in report.parameters.values()]
+    found = [c.uncertainty / abs(c.expected) for c in compared if c is not None and abs(c.expected) > 0]
+    finite = [relative for relative in found if isfinite(relative)]
+    return median(finite) if finite else None
 
 
 def conclusion(run: Run) -> str:
@@ -68,11 +66,14 @@ def conclusion(run: Run) -> str:
     return ", ".join([f"{WORDS[verdict]}: {said}", *ends])
 
 
-def show_summary(run: Run, console: Console) -> None:
-    """Print the tables and the conclusion of a run."""
+def show_summary(run: Run, console: Console, *, verbose: bool = False) -> None:
+    """Print the tables and the conclusion of a run; ``verbose`` also lists operations without a problem."""
     families = [group for group in run.groups if group.generated]
     if families:
         console.print(_families(families))
+    operations = [o for o in run.operations if verbose or o.disagreed or o.unsupported]
+    if operations:
+        console.print(_operations(operations))
     reports = [report for group in run.groups if not group.generated for report in group.reports]
     if len(reports) > 1:
         console.print(_targets(reports, console.width))
@@ -105,6 +106,18 @@ def _families(groups: Sequence[Group]) -> Table:
         for group, found in zip(groups, counts, strict=True)
     ]
     return _table(_FAMILY_TITLES, rows)
+
+
+def _operations(operations: Sequence[Operation]) -> Table:
+    engines = {operation.engine for operation in operations}
+    rows = [
+        [
+            plain(f"{o.engine} {o.operation}" if len(engines) > 1 else o.operation),
+            *(f"{count:,}" for count in (o.run, o.agreed, o.disagreed, o.unsupported)),
+        ]
+        for o in operations
+    ]
+    return _table(("operation", "cases", "agreed", "disagreed", "unsupported"), rows)
 
 
 def _verdicts(group: Group) -> dict[Verdict, int]:
@@ -140,7 +153,7 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
     for title in titles:
-        words = title in ("family", "target", "verdict")
+        words = title in ("family", "operation", "target", "verdict")
         table.add_column(title, justify="left" if words else "right", no_wrap=words)
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))

@@ -5,8 +5,8 @@ imports the libraries that a target may use.
 """
 
 from gradcheck.targets.declare import Arguments, arguments, target
-from gradcheck.targets.find import load, targets_in
+from gradcheck.targets.find import load, root_of, targets_in
 from gradcheck.targets.record import Target
 from gradcheck.targets.run import run_target
 
-__all__ = ["Arguments", "Target", "arguments", "load", "run_target", "target", "targets_in"]
+__all__ = ["Arguments", "Target", "arguments", "load", "root_of", "run_target", "target", "targets_in"]

@@ -42,6 +42,12 @@ def targets_in(file: str) -> tuple[Target, ...]:
     return _marked(load_file(file))
 
 
+def root_of(spec: str) -> Path:
+    """Return the folder from which imports of what ``spec`` names are resolved. Raises as ``load`` does."""
+    place, _ = _split(spec)
+    return (load_file(place) if _is_file(place) else load_module(place)).root
+
+
 def _split(spec: str) -> tuple[str, str]:
     """Split at the last colon, unless it is that of a Windows drive."""
     place, colon, name = spec.rpartition(":")
