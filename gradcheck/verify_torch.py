@@ -17,6 +17,7 @@ from gradcheck.blame.handwritten import handwritten
 from gradcheck.diagnose import Facts
 from gradcheck.errors import UsageError
 from gradcheck.examination import Examination
+from gradcheck.numerical import directions
 from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
 from gradcheck.report.records import (
@@ -332,19 +333,23 @@ def _variations(
 ) -> tuple[VariationResult, ...]:
     from gradcheck.variations.base import Context
 
-    own = _handwritten(subject)
+    pulled = outcome.pulls[0]
     context = Context(
         subject,
         outcome.exam,
-        outcome.pulls[0],
-        subject.pull_back(outcome.pulls[0].cotangents),
+        pulled,
+        {
+            name: None if name in pulled.missing else directions.like(subject.variables[name], gradient)
+            for name, gradient in pulled.gradients.items()
+        },
         options,
         _blame_elsewhere,
-        frozenset(blame.operation for blame in own),
+        lambda: _handwritten(subject),
     )
     results = variations.run(context, outcome.exam.seconds_per_pull)
-    if any(result.verdict is Verdict.FAIL for result in results) and not parts.blames and len(own) == 1:
-        parts.blames += own
+    failed = any(result.verdict is Verdict.FAIL for result in results)
+    if failed and not parts.blames and len(context.own_backwards) == 1:
+        parts.blames += context.own_backwards
     return results
 
 

@@ -6,6 +6,7 @@ point, and a changed layout, a subset of requires_grad or a second backward pass
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,8 +24,7 @@ Gradients = Mapping[str, torch.Tensor | None]
 class Context:
     """A verified subject: its cotangent u, the gradients g of <u, outputs> it was verified with.
 
-    ``blame_at`` finds the guilty operations of the subject at changed inputs. ``handwritten`` names the
-    backward passes in the run that are not PyTorch's own.
+    ``blame_at`` finds the guilty operations of the subject at changed inputs.
     """
 
     subject: TorchSubject
@@ -33,7 +33,17 @@ class Context:
     gradients: Gradients
     options: Options
     blame_at: Callable[[TorchSubject], Sequence[Blame] | None]
-    handwritten: frozenset[str] = frozenset()
+    find_handwritten: Callable[[], Sequence[Blame]] = tuple
+
+    @functools.cached_property
+    def own_backwards(self) -> Sequence[Blame]:
+        """The hand-written backward passes met in a run, as blames; looked for when first asked."""
+        return self.find_handwritten()
+
+    @property
+    def handwritten(self) -> frozenset[str]:
+        """The names of the backward passes in the run that are not PyTorch's own."""
+        return frozenset(blame.operation for blame in self.own_backwards)
 
     @property
     def cotangents(self) -> list[torch.Tensor]:
