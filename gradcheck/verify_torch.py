@@ -11,12 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from gradcheck import against_reference, explanation, findings, judge, own_precision, variations
 from gradcheck.blame import BlameResult, blame_subject
 from gradcheck.blame.handwritten import handwritten
 from gradcheck.diagnose import Facts
 from gradcheck.errors import UsageError
-from gradcheck.examination import Examination
+from gradcheck.examination import Examination, Pulled
 from gradcheck.numerical import directions
 from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
@@ -338,10 +341,7 @@ def _variations(
         subject,
         outcome.exam,
         pulled,
-        {
-            name: None if name in pulled.missing else directions.like(subject.variables[name], gradient)
-            for name, gradient in pulled.gradients.items()
-        },
+        {name: _claimed(subject, pulled, name) for name in pulled.gradients},
         options,
         _blame_elsewhere,
         lambda: _handwritten(subject),
@@ -351,6 +351,16 @@ def _variations(
     if failed and not parts.blames and len(context.own_backwards) == 1:
         parts.blames += context.own_backwards
     return results
+
+
+def _claimed(subject: TorchSubject, pulled: Pulled, name: str) -> Tensor | None:
+    """Return a claimed gradient as it came, with the entries that are not finite."""
+    if name in pulled.missing:
+        return None
+    gradient = pulled.gradients[name]
+    if name in pulled.finite:
+        gradient = np.where(pulled.finite[name], gradient, np.nan)
+    return directions.like(subject.variables[name], gradient)
 
 
 def _handwritten(subject: TorchSubject) -> tuple[Blame, ...]:
