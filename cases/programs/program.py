@@ -57,13 +57,19 @@ def program(name: str, seed: int = 0, old: str = "", new: str = "") -> Program:
     module = importlib.import_module(f"{__package__}.{name}")
     params, data = module.example(np.random.default_rng(seed))
     gradient = _changed(module, old, new) if old else module.gradient
-    return Program(name, params, data, _bind(module.loss, data), _bind(gradient, copy.deepcopy(data)))
+    loss = _bind(module.loss, data, name)
+    return Program(name, params, data, loss, _bind(gradient, copy.deepcopy(data), name))
 
 
-def _bind(function: Callable[[Any, dict[str, Any]], Any], data: dict[str, Any]) -> Callable[[Any], Any]:
+def _bind(
+    function: Callable[[Any, dict[str, Any]], Any], data: dict[str, Any], name: str
+) -> Callable[[Any], Any]:
+    """Close over the data, as a notebook's functions do."""
+
     def bound(params: Any) -> Any:
         return function(params, data)
 
+    bound.__name__ = name
     return bound
 
 

@@ -107,9 +107,9 @@ def _bound(low: float, high: float, scene: Scene) -> tuple[str, float]:
     for candidate in _BOUNDS:
         if low <= candidate <= high:
             return number(candidate), 0.2
-    for x, words in scene.numbers.items():
-        if low <= x <= high:
-            return f"{number(x)} ({words})", 0.3
+    for x, quantity in scene.numbers.items():
+        if quantity.named and low <= x <= high:
+            return f"{number(x)} ({quantity.words})", 0.3
     return f"a bound between {number(low)} and {number(high)}", 1.5
 
 

@@ -45,27 +45,40 @@ class _Form:
     cost: float = 0.0
 
 
+@dataclass(frozen=True)
+class Quantity:
+    """The words for a number; ``named`` where the caller knows what it is, not only that an axis has it."""
+
+    words: str
+    named: bool
+
+    @property
+    def cost(self) -> float:
+        """What it costs to see this number in a factor."""
+        return 0.0 if self.named else 0.35
+
+
 def ordinal(axis: int) -> str:
     """Return "first" for axis 0, and so on."""
     return _ORDINALS[axis] if axis < len(_ORDINALS) else f"{axis + 1}th"
 
 
-def collect(numbers: Mapping[str, float], shapes: Mapping[str, tuple[int, ...]]) -> dict[float, str]:
-    """Return the words for each known quantity: the caller's own first, then axis lengths, then sizes."""
+def collect(numbers: Mapping[str, float], shapes: Mapping[str, tuple[int, ...]]) -> dict[float, Quantity]:
+    """Return the words for each known quantity: what the caller named, then axis lengths, then sizes."""
     known: dict[float, list[str]] = {}
     for words, number in numbers.items():
         _add(known, number, words)
-    own = set(known)
+    named = set(known)
     for name, shape in shapes.items():
         for axis, length in enumerate(shape):
             of = "length" if len(shape) == 1 else f"{ordinal(axis)} axis"
-            if length not in own:
+            if length not in named:
                 _add(known, float(length), f"the {of} of {name}")
     for name, shape in shapes.items():
         size = float(math.prod(shape))
         if len(shape) > 1 and size not in known:
             _add(known, size, f"the number of entries of {name}")
-    return {number: " and ".join(words[:2]) for number, words in known.items()}
+    return {number: Quantity(" and ".join(words[:2]), number in named) for number, words in known.items()}
 
 
 def _add(known: dict[float, list[str]], number: float, words: str) -> None:
@@ -75,7 +88,7 @@ def _add(known: dict[float, list[str]], number: float, words: str) -> None:
             listed.append(words)
 
 
-def name_factor(ratio: float, uncertainty: float, known: Mapping[float, str]) -> Named | None:
+def name_factor(ratio: float, uncertainty: float, known: Mapping[float, Quantity]) -> Named | None:
     """Return the words for a real factor, None where it is none that we know.
 
     ``uncertainty`` is that of ``ratio``, relative. The sign of ``ratio`` is not looked at.
@@ -84,12 +97,12 @@ def name_factor(ratio: float, uncertainty: float, known: Mapping[float, str]) ->
     if not math.isfinite(ratio) or ratio == 0 or tolerance > _COARSEST:
         return None
     found = [_constant(form, known) for form in _constants() if _near(form.value, ratio, tolerance)]
-    for x, words in known.items():
+    for x, quantity in known.items():
         for form in _forms(x, tolerance < _COARSE):
             if _near(form.value, ratio, tolerance):
                 # A coincidence with a small number is likelier than with a large one.
-                cost = form.cost + (0.2 if x <= 4 else 0.0)
-                found.append(Named(form.formula, f"{x:g} is {words}", form.question, cost))
+                cost = form.cost + quantity.cost + (0.2 if x <= 4 else 0.0)
+                found.append(Named(form.formula, f"{x:g} is {quantity.words}", form.question, cost))
     if not found and tolerance < 1e-6:
         found = list(_products(ratio, tolerance, known))
     return min(found, key=lambda named: named.cost, default=None)
@@ -154,19 +167,19 @@ def _of_fraction(x: float, n: str) -> Iterator[_Form]:
         yield _Form(f"1/{rest}", 1 / (1 - x), f"is the scaling by {rest} forgotten?", 0.1)
 
 
-def _constant(form: _Form, known: Mapping[float, str]) -> Named:
+def _constant(form: _Form, known: Mapping[float, Quantity]) -> Named:
     """Name a plain number, and the quantity that happens to have the same value."""
-    for x, words in known.items():
+    for x, quantity in known.items():
         if any(abs(same / form.value - 1) < 1e-12 for same in (x, 1 / x)):
-            return Named(form.formula, f"{x:g} is {words}", form.question, form.cost + 0.1)
+            return Named(form.formula, f"{x:g} is {quantity.words}", form.question, form.cost + 0.1)
     return Named(form.formula, "", form.question, form.cost)
 
 
-def _products(ratio: float, tolerance: float, known: Mapping[float, str]) -> Iterator[Named]:
-    listed = [(x, words) for x, words in known.items() if x == int(x)]
+def _products(ratio: float, tolerance: float, known: Mapping[float, Quantity]) -> Iterator[Named]:
+    listed = [(x, quantity) for x, quantity in known.items() if x == int(x)]
     for i, (x, first) in enumerate(listed):
         for y, second in listed[i + 1 :]:
-            where = f"{x:g} is {first}, {y:g} is {second}"
+            where = f"{x:g} is {first.words}, {y:g} is {second.words}"
             for formula, value in (
                 (f"{x:g}·{y:g}", x * y),
                 (f"1/({x:g}·{y:g})", 1 / (x * y)),
@@ -174,4 +187,4 @@ def _products(ratio: float, tolerance: float, known: Mapping[float, str]) -> Ite
                 (f"{y:g}/{x:g}", y / x),
             ):
                 if _near(value, ratio, tolerance):
-                    yield Named(formula, where, "", 1.0)
+                    yield Named(formula, where, "", 1.0 + first.cost + second.cost)

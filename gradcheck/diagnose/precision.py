@@ -36,7 +36,7 @@ def _cast(dtype: type[np.floating]) -> Callable[[Array], Array]:
     return cast
 
 
-# Format: unit roundoff, and rounding to it. Wide first.
+# Format: unit roundoff, and rounding to it. A number of a narrow one is a number of the wider ones, too.
 FORMATS: dict[str, tuple[float, Callable[[Array], Array]]] = {
     "float32": (2.0**-24, _cast(np.float32)),
     "float16": (2.0**-11, _cast(np.float16)),
@@ -60,7 +60,7 @@ def precision(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
 
 def _representable(sample: Sample, relative: float) -> Iterator[Hypothesis]:
     said = sample.claimed[sample.informative]
-    for name, (unit, rounded) in FORMATS.items():
+    for name, (unit, rounded) in reversed(FORMATS.items()):
         if relative > _GROWTH * unit or said.size < _REPRESENTABLE:
             continue
         if (np.abs(said) < 1e-30).any() or not np.array_equal(rounded(said), said):
@@ -93,9 +93,8 @@ def _by_size(sample: Sample, relative: float) -> Iterator[Hypothesis]:
         return
     message = (
         f"{sample.name}'s gradient is off by up to {number(relative)} of its largest entry, without a "
-        "pattern, "
-        "which is the precision of float32: is something in between computed in float32, or is a small "
-        "constant (an epsilon) left out?"
+        "pattern, which is the precision of float32: is something in between computed in float32, or is a "
+        "small constant (an epsilon) left out?"
     )
     yield Hypothesis(
         "precision", message, Fit(1.0, True, 1.0), 7.5, {"format": "float32", "relative": relative}

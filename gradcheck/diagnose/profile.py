@@ -37,9 +37,9 @@ def profile(scene: Scene) -> str:
     if between is not None and len(order) > 2:
         last, first = between
         return (
-            f"Right from the output down to {first}, wrong from {last} on{listed}: the error enters between "
-            "them, "
-            f"where the backward pass goes from {first} to {last}, or in {last}'s own gradient."
+            f"Right from the output down to {first}, wrong from {last} on{listed}: the error enters "
+            f"between them, where the backward pass goes from {first} to {last}, or in {last}'s own "
+            "gradient."
         )
     return ""
 
@@ -55,6 +55,5 @@ def _alone(name: str, order: tuple[str, ...], listed: str) -> str:
         )
     return (
         f"Only {name} is wrong, and everything from {after[0]} to the output{listed} is right: the mistake "
-        "is in "
-        f"{name}'s own gradient, or in the last step of the backward pass to it."
+        f"is in {name}'s own gradient, or in the last step of the backward pass to it."
     )

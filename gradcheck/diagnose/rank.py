@@ -46,9 +46,9 @@ def low_rank(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     summed = _known_sum(sample, scene) if wrong == 1 else None
     what = "one outer product" if wrong == 1 else f"a sum of {wrong} outer products"
     message = (
-        f"{sample.name}'s gradient {how} {what} (the true one has rank {true}): is one of the contributions "
-        "that are added up, a sample, a step, a use of the parameter or a term that passes through a mean, "
-        "forgotten?"
+        f"{sample.name}'s gradient {how} {what} (the true one has rank {true}): is one of the "
+        "contributions that are added up, a sample, a step, a use of the parameter or a term that passes "
+        "through a mean, forgotten?"
     )
     if summed:
         message = (

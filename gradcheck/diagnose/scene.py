@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gradcheck.diagnose.evidence import Array, Discrepancy, Facts
-from gradcheck.diagnose.numbers import Named, collect, name_factor
+from gradcheck.diagnose.numbers import Named, Quantity, collect, name_factor
 from gradcheck.diagnose.sample import Sample, observe
 
 
@@ -16,7 +16,7 @@ class Scene:
 
     samples: Mapping[str, Sample]
     facts: Facts
-    numbers: Mapping[float, str] = field(default_factory=dict)
+    numbers: Mapping[float, Quantity] = field(default_factory=dict)
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -29,7 +29,7 @@ class Scene:
         numbers = dict(self.numbers)
         uses = self.facts.uses.get(name, 1)
         if uses > 1:
-            numbers[float(uses)] = f"the number of places where {name} is used"
+            numbers[float(uses)] = Quantity(f"the number of places where {name} is used", True)
         return name_factor(ratio, uncertainty, numbers)
 
     def name_coefficient(self, coefficient: float, uncertainty: float = 1e-7) -> Named | None:

@@ -84,8 +84,7 @@ def _too_uniform(sample: Sample) -> Iterator[Hypothesis]:
                 continue
             message = (
                 f"{sample.name}'s gradient is constant along {axes_words(axes)}, and is the {words} of the "
-                "true "
-                f"one over it: is there a {words} too many?"
+                f"true one over it: is there a {words} too many?"
             )
             fit = sample.fit(sample.expected)
             yield Hypothesis("unreduced", message, fit, 3.0, {"axes": list(axes), "reduction": words})

@@ -74,15 +74,14 @@ def _unsteady_loss(observed: Observed) -> Iterator[Diagnosis]:
         names = " and ".join(observed.culprits)
         message = (
             f"{names}, which the loss uses, is changed in place by the functions under test, so that the "
-            "loss "
-            f"differs from call to call ({values}): work on a copy."
+            f"loss differs from call to call ({values}): work on a copy."
         )
         yield Diagnosis("mutates", message, 1.0, {"arrays": list(observed.culprits)})
         return
     message = (
         f"The loss differs between two calls at the same parameters ({values}): is a mask or noise drawn "
-        "anew, or "
-        "something left over from the call before? Fix the seed inside the loss, or pass the mask in."
+        "anew, or something left over from the call before? Fix the seed inside the loss, or pass the "
+        "mask in."
     )
     yield Diagnosis(
         "nondeterministic", message, 1.0, {"values": [float(observed.value), float(observed.again)]}

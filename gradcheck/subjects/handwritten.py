@@ -148,8 +148,7 @@ class HandWritten:
                 return
         raise UsageError(
             "The loss does not change however its argument is changed: does it read the parameters from "
-            "somewhere "
-            "else? Use the argument inside the loss."
+            "somewhere else? Use the argument inside the loss."
         )
 
 
@@ -167,8 +166,7 @@ def _check_functions(loss: Any, gradient: Any, value_and_gradient: Any) -> Any:
         if function is not None and not callable(function):
             raise UsageError(
                 f"Expected a function for {words} but got {type(function).__name__}: pass the function "
-                "itself, "
-                "not what it returns."
+                "itself, not what it returns."
             )
     return loss if loss is not None else value_and_gradient
 
@@ -192,25 +190,19 @@ def _matched(calls: Calls, params: Any, leaves: Mapping[str, Any], value: Array 
     given, given_value = calls.gradient_at_base()
     if given_value is not None and value is not None:
         _check_value(given_value, value)
-    if (
-        isinstance(given, tuple)
-        and len(given) == 2
-        and _looks_like_a_loss(given[0], value)
-        and len(leaves) != 2
-    ):
+    if value is not None and given_value is None and _is_pair_with_loss(given, value, leaves):
         raise UsageError(
             "The gradient function returned a pair that starts with the loss: pass it as value_and_gradient=."
         )
     return match(params, given, leaves)
 
 
-def _looks_like_a_loss(item: Any, value: Array | None) -> bool:
-    return (
-        value is not None
-        and np.ndim(item) == 0
-        and isinstance(item, float | np.floating)
-        and item == float(value)
-    )
+def _is_pair_with_loss(given: Any, value: Array, leaves: Mapping[str, Any]) -> bool:
+    if not isinstance(given, tuple) or len(given) != 2:
+        return False
+    loss, rest = given
+    is_loss = isinstance(loss, float | np.floating) and loss == float(value)
+    return is_loss and (len(leaves) != 2 or isinstance(rest, Mapping | list | tuple))
 
 
 def _check_value(given: Any, value: Array) -> None:

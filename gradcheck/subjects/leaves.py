@@ -90,8 +90,7 @@ def scalar(result: Any, who: str) -> Array:
     if isinstance(result, tuple | list):
         raise UsageError(
             f"{who} returned a {type(result).__name__} of {len(result)}, but a loss is one number: return "
-            "only that, "
-            "or pass a function that returns (loss, gradient) as value_and_gradient=."
+            "only that, or pass a function that returns (loss, gradient) as value_and_gradient=."
         )
     if result is None:
         raise UsageError(f"{who} returned None: is its return statement missing?")
@@ -101,8 +100,7 @@ def scalar(result: Any, who: str) -> Array:
     if array.size != 1:
         raise UsageError(
             f"{who} returned an array of shape {array.shape}, but a loss is one number: return its sum or "
-            "its mean, "
-            "and the gradient of the same."
+            "its mean, and the gradient of the same."
         )
     array = array.reshape(())
     if array.dtype.kind == "c":

@@ -63,9 +63,8 @@ def _in_order(names: list[str], leaves: Mapping[str, Any], given: Any, matched: 
     items = list(flatten(given).values()) if isinstance(given, list | tuple) else []
     if len(items) != len(names):
         raise UsageError(
-            f"The gradient function returned {_describe(given)}, but the parameters are {', '.join(names)}: "
-            "return "
-            "the gradients in the same structure as the parameters."
+            f"The gradient function returned {_describe(given)}, but the parameters are "
+            f"{', '.join(names)}: return the gradients in the same structure as the parameters."
         )
     matched.notes.append(
         f"gradients were returned in a {type(given).__name__} and taken in the order {', '.join(names)}"

@@ -6,6 +6,7 @@ back before each call, so that a mask that is drawn anew is the same mask.
 
 from __future__ import annotations
 
+import dis
 import functools
 import random
 import types
@@ -41,7 +42,7 @@ class Surroundings:
                 firsts.setdefault(array.shape[0], []).append(name)
         for length, names in firsts.items():
             if len(names) > 1 and length > 1:
-                named[f"the first axis of {' and '.join(names[:3])}, the batch size it seems"] = float(length)
+                named[f"the length of {' and '.join(names[:2])} (the batch size?)"] = float(length)
         for name, array in self.arrays.items():
             if array.dtype.kind in "iu" and array.ndim == 1 and array.size and array.min() >= 0:
                 named[f"the number of classes in {name}"] = float(array.max() + 1)
@@ -88,9 +89,9 @@ def _reachable(thing: Any, name: str, depth: int, seen: set[int]) -> Iterator[tu
 
 def _inside(thing: Any, name: str) -> Iterator[tuple[str, Any]]:
     if isinstance(thing, functools.partial):
-        yield "", thing.func
-        yield from ((name, argument) for argument in thing.args)
         yield from thing.keywords.items()
+        yield from ((name, argument) for argument in thing.args)
+        yield "", thing.func
     elif isinstance(thing, types.MethodType):
         yield "", thing.__func__
         yield "", thing.__self__
@@ -113,9 +114,9 @@ def _function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
             yield name, cell.cell_contents
         except ValueError:  # a variable that is not assigned yet
             continue
-    for name in code.co_names:
-        if name in function.__globals__:
-            yield name, function.__globals__[name]
+    # Not co_names: it holds attributes as well, and `x.T` is no use of a global T.
+    used = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+    yield from ((name, function.__globals__[name]) for name in sorted(used & set(function.__globals__)))
     arguments = code.co_varnames[: code.co_argcount]
     defaults = function.__defaults__ or ()
     yield from zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True)
