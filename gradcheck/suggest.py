@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_MOST = 20
+
 
 def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
-    """Return what to add after "Unknown ...": the nearest names, else all of them, after a space.
+    """Return what to add after "Unknown ...": the nearest names, else what there is, after a space.
 
     ``listing`` introduces the names where none is near, for example "Known families"; where it is empty,
     or no name is known, nothing is added.
@@ -16,4 +18,7 @@ def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
     near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
     if near:
         return f" Did you mean {' or '.join(map(repr, near))}?"
-    return f" {listing}: {', '.join(names)}." if listing and names else ""
+    if not listing or not names:
+        return ""
+    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    return f" {listing}: {', '.join(names[:_MOST])}{more}."

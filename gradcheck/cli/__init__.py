@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     0: every gradient is right. 1: a gradient is wrong. 2: bad usage, or a target could not be verified. 3:
     nothing is wrong, but something is inconclusive. 130 and 143: stopped by Ctrl-C, or asked to terminate;
-    what was found so far is shown and written.
+    what was found so far is shown and written. 141: whatever read the output has gone away.
     """
     import click
 
@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         status = 2
     except (KeyboardInterrupt, click.Abort):
         status = 130
-    except BrokenPipeError:  # the reader of our output went away: not an error of ours
-        sys.stdout = None  # so that leaving does not flush into it again
-        status = 1
+    except OSError as error:  # standard output on a full disk, for example
+        click.echo(f"gradcheck: {error}", err=True)
+        status = 2
     except Exception:
         traceback.print_exc()
         click.echo("gradcheck itself failed. Please report this, with the command and the above.", err=True)

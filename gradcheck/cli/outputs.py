@@ -44,7 +44,7 @@ def _require_junit() -> None:
 def _html(run: Run, _allow_inconclusive: bool) -> str:
     from gradcheck.report.html import to_html
 
-    return to_html(run.reports)
+    return to_html(run)
 
 
 def _require_html() -> None:

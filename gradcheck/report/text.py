@@ -63,7 +63,11 @@ def make_console(file: TextIO, *, width: int | None = None, plain_text: bool = F
     """
     from rich.console import Console
 
-    console = Console(
+    class Patient(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # the BrokenPipeError that is being handled; rich would leave with status 1
+
+    console = Patient(
         file=file,
         width=width,
         markup=False,

@@ -141,3 +141,27 @@ def test_ctrl_c_shows_and_writes_what_was_found(model, jobs):
     assert "stopped before the end" in out
     assert "Traceback" not in err
     assert json.loads((model / "r.json").read_text())["complete"] is False
+
+
+def test_a_reader_that_goes_away_is_no_discrepancy(tmp_path):
+    many = (
+        SLOW + "for i in range(2000):\n    globals()[f'right{i}'] = gradcheck.target(lambda: (abs, 'pass'))\n"
+    )
+    (tmp_path / "model.py").write_text(many)
+    words, options = command(tmp_path, "model.py")
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == 141
+
+
+def test_a_full_disk_is_one_sentence(model):
+    words, options = command(model, "model.py:right")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, **options)
+    assert done.returncode == 2
+    assert done.stderr == "gradcheck: [Errno 28] No space left on device\n"
