@@ -35,7 +35,7 @@ def _write(run: Run, html: str | None, json: str | None) -> None:
     if html:
         from gradcheck.report.html import write
 
-        write(run.reports, html, failures=run.failures)
+        write(run, html)
 
 
 def _run(ledger: Ledger, complete: bool) -> Run:

@@ -44,10 +44,11 @@ def of_verdict(results: Iterable[ParameterResult], verdict: Verdict) -> list[Par
 
 def headline(report: Report) -> str:
     """Return the first line: the subject's name, the verdict, and what is wrong in words."""
-    return f"{cut(plain(report.name), _NAME)}: {WORDS[report.verdict]}, {_what(report)}"
+    return f"{cut(plain(report.name), _NAME)}: {WORDS[report.verdict]}, {finding(report)}"
 
 
-def _what(report: Report) -> str:
+def finding(report: Report) -> str:
+    """Return what was found in one sentence, without the subject's name and the verdict."""
     if report.message:
         return plain(report.message)
     results = report.parameters.values()

@@ -23,6 +23,7 @@ from sample_reports import (
 from gradcheck.errors import UsageError
 from gradcheck.report.html import pictures, to_html, write
 from gradcheck.report.records import Verdict
+from gradcheck.report.run import Against, Discrepancy, Failure, Group, Run
 
 
 class Page(HTMLParser):
@@ -66,15 +67,15 @@ def failing_page():
 @pytest.mark.parametrize(
     "said",
     [
-        "The gradient is wrong.",
-        "Of 4 parameters: 1 parameter with a wrong gradient, 1 parameter with a gradient that could not be",
+        "Wrong gradient for fc1.weight (1 of 4 parameters).",
+        "Wrong gradient in 50,176 of 50,176 entries. Wrong in 50,176 of 50,176 entries.",
         "The error enters at MyLinear.apply",
         "everything after it is right",
         "return MyLinear.apply(x, self.weight)",
         "gradcheck verify model.py:mlp --seed 3",
         "32 is the batch size",
         "explains 100% of the discrepancy",
-        "50,176 of 50,176 entries are wrong: every entry.",
+        "Where: every entry.",
         "Looked at 4 random directions and 0 of 64 entries, perturbed together with 2 other parameters.",
         "An error of 2e-9 of the gradient's norm would have been seen with 99.9% probability.",
         "Waived: padding_idx",
@@ -91,7 +92,7 @@ def test_a_failing_report_says(failing_page, said):
 
 
 def test_the_verdict_comes_before_everything_else(failing_page):
-    assert failing_page.text.index("fail The gradient is wrong.") < failing_page.text.index("Theme")
+    assert failing_page.text.index("fail Wrong gradient") < failing_page.text.index("Theme")
 
 
 def test_the_message_of_a_report_is_its_first_sentence():
@@ -118,12 +119,38 @@ def test_the_row_of_a_parameter_shows_its_worst_comparison():
 
 def test_several_reports_get_a_table_of_subjects():
     page = Page(to_html([failing_report(), report(passing(), name="second")]))
-    assert "2 subjects: 1 fail, 1 pass." in page.text
+    assert "fail 1 of 2 targets with a wrong gradient." in page.text
     assert ("table", {"id": "subjects"}) in page.elements
 
 
 def test_no_reports_are_no_pass():
     assert "inconclusive Nothing was verified." in Page(to_html([])).text
+
+
+def test_what_could_not_be_run_is_told_and_is_no_pass():
+    run = Run(
+        Verdict.PASS, (Group("a.py", (report(passing()),)),), (Failure("b.py:<b>", "line 1\n<line> 2"),)
+    )
+    page = Page(to_html(run))
+    assert "error 1 target not verified." in page.text
+    assert "Could not be run b.py:<b> line 1 <line> 2" in page.text
+
+
+def test_what_a_baseline_knows_is_told_apart():
+    wrong = report(failing(), passing(), name="m.py:f")
+    known = Discrepancy("m.py:f", "fc1.weight", Verdict.FAIL, reason="upstream bug 7")
+    gone = Discrepancy("m.py:g", "w", Verdict.FAIL, reason="old")
+    against = Against(known=(known,), gone=(gone,))
+    page = Page(to_html(Run(Verdict.PASS, (Group("m.py", (wrong,)),), against=against)))
+    assert "Known: upstream bug 7" in page.text
+    assert "No longer occurs: m.py:g w; take it out of the baseline." in page.text
+    standings = [row["data-standing"] for tag, row in page.elements if tag == "tr" and "data-standing" in row]
+    assert sorted(standings) == ["known", "pass"]
+
+
+def test_a_run_that_was_stopped_says_so():
+    run = Run(Verdict.PASS, (Group("a.py", (report(passing()),)),), complete=False)
+    assert "stopped before the end." in Page(to_html(run)).text
 
 
 @pytest.mark.parametrize("make", [failing_report, hostile_report])

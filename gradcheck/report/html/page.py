@@ -15,7 +15,7 @@ from gradcheck.files import write_whole
 from gradcheck.report.html import words
 from gradcheck.report.html.view import page_view
 from gradcheck.report.records import Report
-from gradcheck.report.run import Failure
+from gradcheck.report.run import Group, Run, overall
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -32,10 +32,8 @@ _FILTERS = (
 )
 
 
-def to_html(reports: Sequence[Report], *, failures: Sequence[Failure] = ()) -> str:
-    """Return one HTML document about ``reports``; it needs no other file and no network.
-
-    ``failures`` are the targets that could not be loaded or run.
+def to_html(verified: Run | Sequence[Report]) -> str:
+    """Return one HTML document about a run, or about reports; it needs no other file and no network.
 
     Raises:
         UsageError: where jinja2 is not installed.
@@ -44,7 +42,7 @@ def to_html(reports: Sequence[Report], *, failures: Sequence[Failure] = ()) -> s
     script = _packaged("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html").render(
-        page=page_view(reports, failures),
+        page=page_view(_as_run(verified)),
         style=_packaged("style.css"),
         script=script,
         script_digest=digest,
@@ -52,15 +50,20 @@ def to_html(reports: Sequence[Report], *, failures: Sequence[Failure] = ()) -> s
     )
 
 
-def write(
-    reports: Sequence[Report], path: str | os.PathLike[str], *, failures: Sequence[Failure] = ()
-) -> None:
+def write(verified: Run | Sequence[Report], path: str | os.PathLike[str]) -> None:
     """Write the page to ``path``; the file is there whole or not at all.
 
     Raises:
         UsageError: where jinja2 is not installed, or the file cannot be written.
     """
-    write_whole(path, to_html(reports, failures=failures), "the HTML report")
+    write_whole(path, to_html(verified), "the HTML report")
+
+
+def _as_run(verified: Run | Sequence[Report]) -> Run:
+    if isinstance(verified, Run):
+        return verified
+    reports = tuple(verified)
+    return Run(overall(report.verdict for report in reports), (Group("", reports),))
 
 
 def _environment() -> Environment:

@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gradcheck.report import baseline
 from gradcheck.report.html.drawing import Drawing
 from gradcheck.report.html.pictures import Pictures
 from gradcheck.report.html.plots import Plot
 from gradcheck.report.html.source import Line, lines_around
-from gradcheck.report.html.words import counted
-from gradcheck.report.records import Blame, Comparison, ParameterResult, Report, Verdict
-from gradcheck.report.run import Failure, overall
+from gradcheck.report.records import Blame, Comparison, ParameterResult, Report, VariationResult, Verdict
+from gradcheck.report.run import Failure, Run
+from gradcheck.report.sentences import WORDS, finding, what_is_wrong
+from gradcheck.report.summary import conclusion
+from gradcheck.report.table import worst
 
 _DETAILED = 600  # parameters whose comparisons are written out; of a larger run only those that did not pass
 _WORST_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
-_SAID = {Verdict.FAIL: "a wrong gradient", Verdict.INCONCLUSIVE: "a gradient that could not be confirmed"}
-
-_OF_ONE = {
-    Verdict.PASS: "The gradient is right.",
-    Verdict.FAIL: "The gradient is wrong.",
-    Verdict.INCONCLUSIVE: "The gradient could not be confirmed.",
-}
 
 
 @dataclass(frozen=True)
 class ParameterView:
-    """One row of the table, and one section of details where ``detailed``."""
+    """One row of the table, and one section of details where ``detailed``.
+
+    ``accepted`` is the reason for which the deviation is waived or known to a baseline.
+    """
 
     key: str
     result: ParameterResult
     standing: str
+    accepted: str | None
+    sentence: str
     worst: Comparison | None
     plots: tuple[Plot, ...]
     without_plots: str
     detailed: bool
+
+
+@dataclass(frozen=True)
+class VariationView:
+    """A variation; ``accepted`` is the reason for which a baseline knows it."""
+
+    variation: VariationResult
+    standing: str
+    accepted: str | None
 
 
 @dataclass(frozen=True)
@@ -52,8 +61,10 @@ class SubjectView:
 
     key: str
     report: Report
+    standing: str
     sentence: str
     parameters: tuple[ParameterView, ...]
+    variations: tuple[VariationView, ...]
     blames: tuple[BlameView, ...]
     drawing: Drawing | None
 
@@ -62,88 +73,98 @@ class SubjectView:
 class PageView:
     """The whole run."""
 
-    verdict: Verdict
+    standing: str
     sentence: str
     subjects: tuple[SubjectView, ...]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
 
 
-def page_view(reports: Sequence[Report], failures: Sequence[Failure] = ()) -> PageView:
-    """Return what the page for ``reports`` shows."""
+def page_view(run: Run) -> PageView:
+    """Return what the page for a run shows."""
     pictures = Pictures()
-    everything = sum(len(report.parameters) for report in reports) <= _DETAILED
-    subjects = tuple(_subject(f"s{i}", report, pictures, everything) for i, report in enumerate(reports))
-    notes = (
-        []
-        if everything
-        else ["Passing parameters have no details here, because there are many; the JSON has them."]
+    everything = sum(len(report.parameters) for report in run.reports) <= _DETAILED
+    subjects = tuple(
+        _subject(f"s{i}", report, run, pictures, everything) for i, report in enumerate(run.reports)
     )
-    if pictures.missing:
-        notes.append("There are no plots and drawings: they need pip install 'gradcheck[html]'.")
-    verdicts = [report.verdict for report in reports] + [Verdict.FAIL] * bool(failures)
-    verdict = overall(verdicts) if verdicts else Verdict.INCONCLUSIVE  # nothing verified is no pass
-    return PageView(verdict, _sentence(reports, failures), subjects, tuple(failures), tuple(notes))
+    notes = tuple(_notes(run, everything, pictures.missing))
+    return PageView(_run_standing(run), _run_sentence(run), subjects, run.failures, notes)
 
 
-def _subject(key: str, report: Report, pictures: Pictures, everything: bool) -> SubjectView:
-    results = sorted(report.parameters.values(), key=_rank)
-    parameters = tuple(
-        _parameter(f"{key}p{i}", result, pictures, everything) for i, result in enumerate(results)
-    )
-    blames = tuple(BlameView(blame, lines_around(blame)) for blame in report.blames)
-    sentence = report.message or _composed(report)
-    return SubjectView(key, report, sentence, parameters, blames, pictures.drawing(report))
+def _run_standing(run: Run) -> str:
+    if run.failures and run.verdict is not Verdict.FAIL:
+        return "error"
+    return str(run.verdict if run.reports else Verdict.INCONCLUSIVE)  # nothing verified is no pass
 
 
-def _parameter(key: str, result: ParameterResult, pictures: Pictures, everything: bool) -> ParameterView:
-    plots, missing = pictures.plots(result, key)
-    detailed = everything or result.verdict is not Verdict.PASS
-    standing = str(result.verdict) if result.waived is None else "waived"
-    return ParameterView(key, result, standing, _worst(result.comparisons.values()), plots, missing, detailed)
+def _run_sentence(run: Run) -> str:
+    if len(run.reports) == 1 and not run.failures and run.complete:
+        return _as_sentence(finding(run.reports[0]))
+    said = conclusion(run)
+    for word in WORDS.values():
+        said = said.removeprefix(f"{word}: ")
+    return _as_sentence(said)
 
 
-def _rank(result: ParameterResult) -> tuple[int, float]:
-    waived = len(_WORST_FIRST) - 1 if result.waived is not None else 0
-    return max(_WORST_FIRST.index(result.verdict), waived), result.digits or 0.0
+def _notes(run: Run, everything: bool, missing: bool) -> Iterator[str]:
+    if run.against is not None:
+        yield from map(_as_sentence, baseline.sentences(run.against))
+    if not everything:
+        yield "Passing parameters have no details here, because there are many; the JSON has them."
+    if missing:
+        yield "There are no plots and drawings: they need pip install 'gradcheck[html]'."
 
 
-def _worst(comparisons: Iterable[Comparison]) -> Comparison | None:
-    """Return the comparison that speaks loudest: worst verdict first, then error beside its tolerance."""
-
-    def quietness(comparison: Comparison) -> tuple[int, float]:
-        excess = (
-            comparison.abs_error / comparison.tolerance if comparison.tolerance > 0 else comparison.abs_error
-        )
-        comparable = excess == excess  # not a NaN, which is the worst of all
-        return _WORST_FIRST.index(comparison.verdict), -excess if comparable else float("-inf")
-
-    return min(comparisons, key=quietness, default=None)
-
-
-def _composed(report: Report) -> str:
-    """Return the first sentence of a report that brings none."""
-    counts = Counter(result.verdict for result in report.parameters.values() if result.waived is None)
-    wrong = [
-        f"{counted(counts[verdict], 'parameter')} with {said}"
-        for verdict, said in _SAID.items()
-        if counts[verdict]
-    ]
-    total = counted(len(report.parameters), "parameter")
-    if wrong:
-        return f"Of {total}: {', '.join(wrong)}."
-    return (
-        f"Every gradient is right ({total})." if report.ok else f"The verdict is {report.verdict} ({total})."
+def _subject(key: str, report: Report, run: Run, pictures: Pictures, everything: bool) -> SubjectView:
+    known = {result.name: run.reason(report, result.name) for result in report.parameters.values()}
+    results = sorted(report.parameters.values(), key=lambda result: _rank(result, known[result.name]))
+    return SubjectView(
+        key=key,
+        report=report,
+        standing=str(report.verdict) if run.standing(report) is report.verdict else "known",
+        sentence=_as_sentence(finding(report)),
+        parameters=tuple(
+            _parameter(f"{key}p{i}", result, known[result.name], pictures, everything)
+            for i, result in enumerate(results)
+        ),
+        variations=tuple(_variation(variation, report, run) for variation in report.variations),
+        blames=tuple(BlameView(blame, lines_around(blame)) for blame in report.blames),
+        drawing=pictures.drawing(report),
     )
 
 
-def _sentence(reports: Sequence[Report], failures: Sequence[Failure]) -> str:
-    """Return how many subjects stand how."""
-    if not reports and not failures:
-        return "Nothing was verified."
-    if len(reports) == 1 and not failures:
-        return _OF_ONE[reports[0].verdict]
-    counts = Counter(report.verdict for report in reports)
-    parts = [f"{counts[verdict]} {verdict}" for verdict in _WORST_FIRST if counts[verdict]]
-    parts += [f"{len(failures)} could not be run"] * bool(failures)
-    return f"{counted(len(reports) + len(failures), 'subject')}: {', '.join(parts)}."
+def _parameter(
+    key: str, result: ParameterResult, known: str | None, pictures: Pictures, everything: bool
+) -> ParameterView:
+    plots, without = pictures.plots(result, key)
+    return ParameterView(
+        key=key,
+        result=result,
+        standing="waived" if result.waived is not None else "known" if known else str(result.verdict),
+        accepted=result.waived if result.waived is not None else known,
+        sentence=_as_sentence(what_is_wrong(result)) if result.verdict is not Verdict.PASS else "",
+        worst=worst(result),
+        plots=plots,
+        without_plots=without,
+        detailed=everything or result.verdict is not Verdict.PASS,
+    )
+
+
+def _variation(variation: VariationResult, report: Report, run: Run) -> VariationView:
+    known = run.reason(report, f"variation {variation.name}")
+    plain = "skipped" if variation.verdict is None else str(variation.verdict)
+    return VariationView(variation, "known" if known else plain, known)
+
+
+def _rank(result: ParameterResult, known: str | None) -> tuple[int, bool, float]:
+    accepted = known is not None or result.waived is not None
+    least = _WORST_FIRST.index(Verdict.PASS) if accepted else 0
+    digits = float("inf") if result.digits is None else result.digits
+    return max(_WORST_FIRST.index(result.verdict), least), not accepted, digits
+
+
+def _as_sentence(said: str) -> str:
+    """Return the words with a capital letter, unless they start with a name, and a full stop."""
+    first = said.partition(" ")[0]
+    begun = said[:1].upper() + said[1:] if first.isalpha() else said
+    return begun if begun.endswith((".", "!", "?")) else f"{begun}."

@@ -2,7 +2,7 @@
 // The page reads well without this script; it adds sorting, filtering and the conveniences.
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-const VERDICTS = ["fail", "inconclusive", "waived", "pass"];
+const VERDICTS = ["fail", "inconclusive", "known", "waived", "pass"];
 
 const cellKey = {
   text: (cell) => cell.textContent.trim().toLowerCase(),
