@@ -100,7 +100,7 @@ def _known_terms(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
 def _scaled_but_for_a_term(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     """Propose claimed = r true + k value: the data term has a factor, the regularisation has not."""
     value = sample.value
-    if value is None or value.shape != sample.shape or sample.known.sum() < 4:
+    if value is None or value.shape != sample.shape or sample.known.sum() < 3:
         return
     columns = np.stack([sample.expected[sample.known], value[sample.known]], axis=1)
     if np.linalg.matrix_rank(columns, tol=1e-8 * float(np.abs(columns).max(initial=1e-300))) < 2:
@@ -114,6 +114,8 @@ def _scaled_but_for_a_term(sample: Sample, scene: Scene) -> Iterator[Hypothesis]
         return
     strength = k / (1 - ratio)
     known = scene.name_coefficient(strength)
+    if known is None and sample.known.sum() < 4:  # two unknowns fit three numbers too easily
+        return
     term = f"{number(strength)} × {sample.name}" + (f" ({known.where or known.formula})" if known else "")
     message = f"{sample.name}'s gradient is {number(ratio)} times the true one{named.after(number(ratio))}"
     message += f", except for the term {term}, which is right"
