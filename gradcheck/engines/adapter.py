@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck.engines.attributes import with_arrays
 from gradcheck.engines.base import UnsupportedError
 from gradcheck.engines.snippets import Language, program
 
@@ -62,7 +63,7 @@ class Adapter(ABC):
         for node in graph.nodes:
             inputs = [known[name] for name in node.inputs]
             try:
-                known[node.name] = self.operations[node.operation](*inputs, **node.attributes)
+                known[node.name] = self.operations[node.operation](*inputs, **with_arrays(node.attributes))
             except NotImplementedError as error:
                 raise UnsupportedError(f"{self.name}: {node.operation}: {error}", node.operation) from error
         return known[graph.output]

@@ -21,6 +21,9 @@ class ReferenceEngine:
         self.rules = rules
         self.name = name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _engine, (None if self.rules is RULES else dict(self.rules), self.name)
+
     def supports(self, operation: str) -> bool:
         """Whether there is a rule for the operation."""
         return operation in self.rules
@@ -31,6 +34,11 @@ class ReferenceEngine:
         """Return the output's value and each leaf's gradient; ``cotangent`` is ones where none is given."""
         value, gradients = value_and_gradients(graph, values, cotangent=cotangent, rules=self.rules)
         return np.asarray(value), gradients
+
+
+def _engine(rules: Mapping[str, Rule] | None, name: str) -> ReferenceEngine:
+    """Make an engine in another process; the rules of the table are there already."""
+    return ReferenceEngine(RULES if rules is None else rules, name)
 
 
 engine = ReferenceEngine()

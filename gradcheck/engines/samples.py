@@ -128,7 +128,12 @@ SAMPLES: Mapping[str, tuple[Sample, ...]] = {
     "cos": _of_one(),
     "cumsum": (_sample((2, 3)), _sample((2, 3), axis=1), _sample((2, 0, 2), axis=-2)),
     "divide": (*_of_two(above=0.5), _sample((2, 3), (2, 3))),
-    "dropout": (_sample((2, 3), mask=_CONDITION), _sample((4, 2, 3), mask=_CONDITION, rate=0.1)),
+    "dropout": (
+        _sample((2, 3), mask=_CONDITION),
+        _sample((4, 2, 3), mask=_CONDITION, rate=0.1),
+        _sample((), mask=np.array(True)),
+        _sample((2,), mask=np.array(False)),
+    ),
     "elu": (*_of_one(), _sample((2, 3), alpha=0.3)),
     "exp": _of_one(),
     "expm1": _of_one(),

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck.engines.attributes import with_arrays
+
 if TYPE_CHECKING:
     from reference_impl import Graph
 
@@ -81,7 +83,7 @@ def literal(array: Array) -> str:
 
 def _line(node: Any, called: Mapping[str, str], names: Mapping[str, str]) -> str:
     inputs = [names[name] for name in node.inputs]
-    attributes = [f"{name}={_source(value)}" for name, value in node.attributes.items()]
+    attributes = [f"{name}={_source(value)}" for name, value in with_arrays(node.attributes).items()]
     return f"{names[node.name]} = {called[node.operation]}({', '.join([*inputs, *attributes])})"
 
 

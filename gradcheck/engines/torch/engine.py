@@ -50,6 +50,19 @@ def to_tensor(array: Array) -> Tensor:
     return torch.from_numpy(np.array(array, order="C"))
 
 
+def _pull_back(output: Tensor, leaves: Sequence[Tensor], cotangent: Array | None) -> Sequence[Tensor | None]:
+    """Return the gradients of <cotangent, output>, of the sum where none is given.
+
+    A real cotangent is multiplied in rather than handed over: given ``grad_outputs``, ``torch.autograd``
+    imports sympy, which takes as long as importing torch.
+    """
+    if output.is_complex():
+        given = torch.ones_like(output) if cotangent is None else to_tensor(cotangent)
+        return torch.autograd.grad(output, leaves, given, allow_unused=True)
+    weighted = output if cotangent is None else output * to_tensor(cotangent)
+    return torch.autograd.grad(weighted.sum(), leaves, allow_unused=True)
+
+
 class TorchEngine:
     """PyTorch's operations and its autograd, on the CPU."""
 
@@ -71,8 +84,7 @@ class TorchEngine:
         output = twin(graph)(list(leaves.values()))
         gradients: Sequence[Tensor | None] = [None] * len(leaves)
         if output.requires_grad:
-            seed = torch.ones_like(output) if cotangent is None else to_tensor(cotangent)
-            gradients = torch.autograd.grad(output, list(leaves.values()), seed, allow_unused=True)
+            gradients = _pull_back(output, list(leaves.values()), cotangent)
         return output.detach().numpy(), {
             name: np.zeros(leaf.shape, leaf.detach().numpy().dtype) if found is None else found.numpy()
             for (name, leaf), found in zip(leaves.items(), gradients, strict=True)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gradcheck.engines.attributes import with_arrays
 from gradcheck.engines.torch import losses, reductions, shaping
 
 Function = Callable[..., Tensor]
@@ -151,7 +152,7 @@ def bind(operation: str, attributes: Mapping[str, Any]) -> Function:
     function = OPERATIONS[operation]
     if not attributes:
         return function
-    given = {name: _tensor(value) for name, value in attributes.items()}
+    given = {name: _tensor(value) for name, value in with_arrays(attributes).items()}
     return lambda *inputs: function(*inputs, **given)
 
 

@@ -1,0 +1,52 @@
+"""One case by one engine: supported, verified, and on failure traced to the operation at fault."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from cases import Case
+from gradcheck.engines.base import Engine, UnsupportedError, unsupported
+from gradcheck.errors import EngineError
+from gradcheck.report.records import Report, Verdict
+from gradcheck.suite.blame import blame_nodes
+from gradcheck.suite.records import Outcome
+from gradcheck.verification import verify_case
+
+
+def examine(case: Case, engine: Engine, options: Mapping[str, Any], seed: int = 0) -> Outcome:
+    """Verify one case; whatever the engine does, the outcome says so and nothing is raised."""
+    start = time.perf_counter()
+    lacking = unsupported(engine, case.graph)
+    if lacking:
+        return Outcome(case, skipped=True, unsupported=lacking)
+    try:
+        report = verify_case(case, engine, **{"seed": seed, **options})
+    except UnsupportedError as error:
+        return Outcome(case, skipped=True, unsupported=(error.operation,) if error.operation else ())
+    except EngineError as error:
+        return Outcome(case, error=str(error), seconds=time.perf_counter() - start)
+    if report.verdict is Verdict.FAIL:
+        blames, trace = blame_nodes(case, engine, options)
+        report = replace(report, blames=blames, trace=trace)
+    return Outcome(case, report, resolution=resolution(report), seconds=time.perf_counter() - start)
+
+
+def resolution(report: Report) -> float | None:
+    """Return the median uncertainty of the gradients, relative to them; None where all of them are zero."""
+    found = list(_relative_uncertainties(report))
+    return statistics.median(found) if found else None
+
+
+def _relative_uncertainties(report: Report) -> Iterator[float]:
+    for result in report.parameters.values():
+        comparison = result.comparisons.get("finite differences")
+        if comparison is None:
+            continue
+        size = abs(comparison.expected)
+        if size > 0 and math.isfinite(comparison.uncertainty):
+            yield comparison.uncertainty / size

@@ -1,0 +1,47 @@
+"""Which cases a run consists of follows from the numbers given, and from nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from cases import FAMILIES, generate, lecture_cases, to_json
+from gradcheck.errors import UsageError
+from gradcheck.suite.plan import Ticket, tickets
+
+
+def test_families_take_turns_from_the_seed_upward():
+    assert tickets(5, 7, ["dag", "mlp"], include_lecture=False) == (
+        Ticket("dag", 7),
+        Ticket("mlp", 7),
+        Ticket("dag", 8),
+        Ticket("mlp", 8),
+        Ticket("dag", 9),
+    )
+
+
+def test_the_worked_examples_come_first_and_are_not_counted():
+    planned = tickets(3, 0, None, include_lecture=True)
+    assert [ticket.family for ticket in planned[: len(lecture_cases())]] == ["lecture"] * len(lecture_cases())
+    assert [ticket.family for ticket in planned[len(lecture_cases()) :]] == list(FAMILIES)
+
+
+def test_a_ticket_draws_the_case_that_its_name_says():
+    assert to_json(Ticket("dag", 4).draw()) == to_json(generate("dag", 4))
+    assert to_json(Ticket("lecture", 1).draw()) == to_json(lecture_cases()[1])
+
+
+def test_a_family_named_twice_counts_once():
+    assert tickets(2, 0, ["mlp", "mlp"], include_lecture=False) == (Ticket("mlp", 0), Ticket("mlp", 1))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ((1, 0, ["dags"]), r"Unknown family 'dags'.*dag"),
+        ((-1, 0, None), "not negative but got cases=-1"),
+        ((1, -3, None), "not negative but got seed=-3"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(given, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        tickets(*given, include_lecture=False)
