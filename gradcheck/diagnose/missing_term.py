@@ -59,9 +59,7 @@ def _project(error: Array, basis: Array, sample: Sample) -> complex | None:
 def _message(sample: Sample, scene: Scene, words: str, coefficient: float) -> str:
     name, named = sample.name, scene.name_coefficient(coefficient)
     term = f"{number(abs(coefficient))} × {words}"
-    if named is not None:
-        known = named.where if named.formula == number(abs(coefficient)) else named.text
-        term += f" ({known})" if known else ""
+    term += _strength(coefficient, named)
     if coefficient > 0:
         return (
             f"{name}'s gradient has the term {term} too many: "
@@ -69,6 +67,13 @@ def _message(sample: Sample, scene: Scene, words: str, coefficient: float) -> st
         )
     missing = f"The term {term} is missing from {name}'s gradient"
     return f"{missing}: {_penalty(name, words, coefficient)}" if words in _own_terms(name) else f"{missing}."
+
+
+def _strength(coefficient: float, named: Named | None) -> str:
+    """Say in brackets what a coefficient is, where that is known."""
+    if named is None:
+        return ""
+    return f" ({named.where if named.formula == number(abs(coefficient)) else named.text})"
 
 
 def _own_terms(name: str) -> tuple[str, str]:
@@ -116,7 +121,7 @@ def _scaled_but_for_a_term(sample: Sample, scene: Scene) -> Iterator[Hypothesis]
     known = scene.name_coefficient(strength)
     if known is None and sample.known.sum() < 4:  # two unknowns fit three numbers too easily
         return
-    term = f"{number(strength)} × {sample.name}" + (f" ({known.where or known.formula})" if known else "")
+    term = f"{number(strength)} × {sample.name}" + _strength(strength, known)
     message = f"{sample.name}'s gradient is {number(ratio)} times the true one{named.after(number(ratio))}"
     message += f", except for the term {term}, which is right"
     message += f"; {named.question}" if named.question else "."

@@ -88,15 +88,19 @@ def _add(known: dict[float, list[str]], number: float, words: str) -> None:
             listed.append(words)
 
 
-def name_factor(ratio: float, uncertainty: float, known: Mapping[float, Quantity]) -> Named | None:
+def name_factor(
+    ratio: float, uncertainty: float, known: Mapping[float, Quantity], constants: bool = True
+) -> Named | None:
     """Return the words for a real factor, None where it is none that we know.
 
-    ``uncertainty`` is that of ``ratio``, relative. The sign of ``ratio`` is not looked at.
+    ``uncertainty`` is that of ``ratio``, relative. The sign of ``ratio`` is not looked at. ``constants``
+    says whether plain numbers such as 2 or π are words enough.
     """
     ratio, tolerance = abs(ratio), max(uncertainty, 1e-9)
     if not math.isfinite(ratio) or ratio == 0 or tolerance > _COARSEST:
         return None
-    found = [_constant(form, known) for form in _constants() if _near(form.value, ratio, tolerance)]
+    plain = _constants() if constants else ()
+    found = [_constant(form, known) for form in plain if _near(form.value, ratio, tolerance)]
     for x, quantity in known.items():
         for form in _forms(x, tolerance < _COARSE):
             if _near(form.value, ratio, tolerance):

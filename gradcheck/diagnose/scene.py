@@ -34,7 +34,7 @@ class Scene:
 
     def name_coefficient(self, coefficient: float, uncertainty: float = 1e-7) -> Named | None:
         """Return the words for the strength of a term: quantities that have a name, no lengths of axes."""
-        return name_factor(coefficient, uncertainty, collect(self._quantities, {}))
+        return name_factor(coefficient, uncertainty, collect(self._quantities, {}), constants=False)
 
     @property
     def _quantities(self) -> dict[str, float]:
