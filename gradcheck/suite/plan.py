@@ -22,7 +22,7 @@ class Ticket:
 
     @property
     def name(self) -> str:
-        """What to call the case before it is made."""
+        """What to call the case before it is made: for a generated one its family and seed."""
         return f"{self.family} {self.number}"
 
     def draw(self) -> Case:

@@ -130,6 +130,18 @@ def test_ctrl_c_returns_what_was_verified_so_far(tmp_path):
     assert result.cases == 4
 
 
+def test_what_an_earlier_run_has_verified_is_left_out(tmp_path):
+    seen = []
+    run(
+        ReferenceEngine(),
+        tmp_path,
+        cases=6,
+        done={"dag 0", "block 1", "lecture 99"},
+        on_result=lambda report, case: seen.append((case.family, case.seed)),
+    )
+    assert seen == [("mlp", 0), ("block", 0), ("mlp", 1), ("dag", 1)]
+
+
 def test_options_reach_the_verification(tmp_path):
     engine = with_vjp("matmul", lambda cotangents: tuple(1.01 * c for c in cotangents))
     given = {"families": ["mlp"], "cases": 3}
