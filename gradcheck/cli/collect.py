@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 
 from gradcheck._version import __version__
+from gradcheck.cli.journal import Entry, Journal
 from gradcheck.report.records import Report, Verdict
 from gradcheck.report.run import Failure, Group, Operation, Run, overall
 
@@ -13,21 +14,35 @@ from gradcheck.report.run import Failure, Group, Operation, Run, overall
 class Collector:
     """Takes reports as they come; ``run`` returns all of them at any time."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, journal: Journal) -> None:
         self._seed = seed
+        self._journal = journal
         self._start = time.perf_counter()
         self._reports: dict[tuple[str, bool], list[Report]] = {}
         self._skipped: dict[str, int] = {}
         self._failures: list[Failure] = []
         self._operations: list[Operation] = []
+        for entry in journal.done:
+            self.add(entry.group, entry.report, generated=entry.generated)
 
     def start(self) -> None:
-        """Start the clock: what was loaded so far does not count."""
+        """Start the clock and the journal: what was loaded so far does not count."""
         self._start = time.perf_counter()
+        self._journal.begin()
 
-    def add(self, group: str, report: Report, *, generated: bool = False) -> None:
-        """Take a report of a target's file, or of a family of generated cases."""
+    def add(self, group: str, report: Report, key: str = "", *, generated: bool = False) -> None:
+        """Take a report of a target's file, or of a family of generated cases.
+
+        ``key`` is what a resumed run knows it by; without one it is verified again.
+        """
         self._reports.setdefault((group, generated), []).append(report)
+        if key:
+            self._journal.append(Entry(key, group, generated, report))
+
+    @property
+    def done(self) -> frozenset[str]:
+        """The keys of what a run that is resumed had verified."""
+        return self._journal.keys
 
     def skip(self, family: str, count: int) -> None:
         """Count cases of a family that the engine does not support."""

@@ -76,6 +76,7 @@ def cli() -> None:
 @click.option("--junit", type=PATH, metavar="FILE", help="Write a JUnit report.")
 @click.option("--html", type=PATH, metavar="FILE", help="Write a page with tables and plots.")
 @click.option("--github", is_flag=True, help="Annotate lines and write a job summary for GitHub Actions.")
+@click.option("--resume", is_flag=True, help="Go on where the same command was stopped or killed.")
 @click.option("--baseline", type=PATH, metavar="FILE", help="Known discrepancies, which do not count.")
 @click.option("--accept", metavar="REASON", help="Record what is found in the baseline, for this reason.")
 @click.option("--allow-inconclusive", is_flag=True, help="Exit with status 0 where nothing is wrong.")

@@ -116,7 +116,8 @@ class Generated:
         from gradcheck.targets.place import imports_from
 
         def take(report: Report, case: Case) -> None:
-            collector.add(self.prefix + case.family, report, generated=True)
+            key = "" if case.seed is None else f"{self.prefix}{case.family} {case.seed}"
+            collector.add(self.prefix + case.family, report, key, generated=True)
             screen.report(report, generated=True)
             screen.advance()
             screen.begin(case.family)
@@ -134,6 +135,7 @@ class Generated:
             options={name: value for name, value in _options(self.request).items() if name != "seed"},
             spec=spec,
             load=partial(_engine_in_worker, spec) if spec else None,
+            done=frozenset(key.removeprefix(self.prefix) for key in collector.done),
         )
         with imports_from(self.named.root):
             result, message = attempt(suite, spec or self.named.engine.name)

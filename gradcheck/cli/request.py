@@ -38,6 +38,7 @@ class Request:
     allow_inconclusive: bool = False
     baseline: str | None = None
     accept: str | None = None
+    resume: bool = False
 
     @property
     def seed(self) -> int:
@@ -74,6 +75,7 @@ def make_request(given: Mapping[str, Any], configuration: Configuration) -> Requ
         verbose=given["verbose"],
         baseline=baseline,
         accept=given["accept"],
+        resume=given["resume"],
         allow_inconclusive=given["allow_inconclusive"] or run.get("allow-inconclusive", False),
     )
 

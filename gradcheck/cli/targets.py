@@ -39,25 +39,27 @@ class Targets:
         return len(self.targets)
 
     def run(self, screen: Screen, collector: Collector) -> None:
-        """Verify each, showing and collecting what was found."""
-        jobs = min(self.request.jobs, len(self.targets))
-        screen.begin(self.targets[0].spec)
-        following = [*self.targets[1:], self.targets[-1]]
-        for after, (target, report, message) in zip(following, self._outcomes(jobs), strict=True):
+        """Verify each that a resumed run has not, showing and collecting what was found."""
+        targets = tuple(target for target in self.targets if target.spec not in collector.done)
+        for _ in range(len(self.targets) - len(targets)):
+            screen.advance()
+        following = [*targets[1:], *targets[-1:]]
+        for after, (target, report, message) in zip(following, self._outcomes(targets), strict=True):
             if report is None:
                 collector.fail(target.spec, message)
                 screen.error(message)
             else:
-                collector.add(target.spec.rpartition(":")[0], report)
+                collector.add(target.spec.rpartition(":")[0], report, target.spec)
                 screen.report(report)
             screen.advance()
             screen.begin(after.spec)
 
-    def _outcomes(self, jobs: int) -> Iterator[tuple[Target, Report | None, str]]:
+    def _outcomes(self, targets: tuple[Target, ...]) -> Iterator[tuple[Target, Report | None, str]]:
+        jobs = min(self.request.jobs, len(targets))
         if jobs > 1:
-            yield from _in_processes(self.targets, self.request, jobs)
+            yield from _in_processes(targets, self.request, jobs)
             return
-        for target in self.targets:
+        for target in targets:
             yield (
                 target,
                 *attempt(partial(run_target, target, **self.request.overrides), target.spec),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gradcheck.cli import outputs
 from gradcheck.cli.collect import Collector, exit_status
+from gradcheck.cli.journal import Journal
 from gradcheck.cli.request import Request
 from gradcheck.cli.screen import Screen
 from gradcheck.cli.stop import stoppable
@@ -15,6 +16,7 @@ from gradcheck.cli.work import Work, plan
 from gradcheck.files import require_writable
 from gradcheck.report import baseline
 from gradcheck.report.baseline import Baseline
+from gradcheck.report.words import counted
 
 if TYPE_CHECKING:
     from gradcheck.report.run import Run
@@ -28,14 +30,18 @@ def verify(request: Request) -> int:
     """
     outputs.require(request.files)
     known = _baseline(request)
-    collector = Collector(request.seed)
+    journal = Journal(request)
+    collector = Collector(request.seed, journal)
     screen = Screen(verbose=request.verbose)
+    if journal.done:
+        screen.text(f"resumed with {counted(len(journal.done), 'result')} of the run that was stopped")
     status = None
     with stoppable() as stop:
         try:
             _carry_out(plan(request, screen, collector), screen, collector)
         except KeyboardInterrupt:
             status = stop.status or 130
+    journal.end(complete=status is None)
     run = collector.run(complete=status is None)
     if known is not None and request.baseline is not None:
         if request.accept is not None:

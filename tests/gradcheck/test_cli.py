@@ -42,7 +42,8 @@ TARGETS = """
 
     def stop():
         import os, signal
-        os.kill(os.getpid(), signal.SIGINT)
+        if not os.path.exists("patient"):
+            os.kill(os.getpid(), signal.SIGINT)
         return abs, "pass"
 
     def terminate():
@@ -329,3 +330,43 @@ def test_a_baseline_accepts_what_is_found_and_stops_at_what_is_new(run):
     assert "known: model.py:wrong fc1.weight: issue 12" in out
     assert run("model.py:wrong", "model.py:unsure", *known)[0] == 3
     assert "give both" in run("model.py:wrong", "--accept", "why")[2]
+
+
+def test_a_stopped_run_goes_on_where_it_ended(run, tmp_path, calls):
+    command = ("model.py:wrong", "model.py:stop", "model.py:right")
+    assert run(*command)[0] == 130
+    (tmp_path / "patient").touch()
+    calls.clear()
+    status, out, _ = run(*command, "--resume", "--json", "r.json")
+    assert status == 1
+    assert out.startswith("resumed with 1 result of the run that was stopped\n")
+    assert [call["name"] for call in calls] == ["model.py:stop", "model.py:right"]
+    assert len(read_run("r.json").reports) == 3
+    assert not (tmp_path / ".gradcheck" / "run.jsonl").exists()
+
+
+def test_only_the_same_command_is_resumed(run):
+    run("model.py:wrong", "model.py:stop")
+    status, out, err = run("model.py:wrong", "model.py:stop", "--rtol", "1", "--resume")
+    assert (status, out) == (2, "")
+    assert "run.jsonl is of another command than this one; give the same, or leave out --resume" in err
+
+
+def test_a_result_that_was_cut_off_is_verified_again(run, tmp_path, calls):
+    run("model.py:wrong", "model.py:right", "model.py:stop")
+    journal = tmp_path / ".gradcheck" / "run.jsonl"
+    journal.write_text(journal.read_text()[:-20])
+    calls.clear()
+    run("model.py:wrong", "model.py:right", "model.py:stop", "--resume")
+    assert [call["name"] for call in calls] == ["model.py:right"]
+
+
+def test_there_need_not_be_anything_to_resume(run):
+    status, out, _ = run("model.py:right", "--resume")
+    assert status == 0
+    assert "resumed" not in out
+
+
+def test_a_folder_that_cannot_be_written_gets_no_journal(run, tmp_path):
+    (tmp_path / ".gradcheck").write_text("a file is in the way")
+    assert run("model.py:right")[0] == 0

@@ -13,8 +13,9 @@ import sample_reports as samples
 
 import cases
 from gradcheck.cli import main
+from gradcheck.engines.reference import ReferenceEngine
 from gradcheck.report.json import run_from_dict
-from gradcheck.suite import FamilyRow, OperationRow, Problem, SuiteResult
+from gradcheck.suite import FamilyRow, OperationRow, Problem, SuiteResult, run_suite
 from gradcheck.targets.place import is_from
 
 ENGINE = """
@@ -133,7 +134,11 @@ def test_what_cannot_be_run_is_one_sentence(run, arguments, words):
     assert len(err.splitlines()) == 1
 
 
+seen = []
+
+
 def suite(result, engine, *, on_result, on_skip, **options):
+    seen.append(options["done"])
     case = cases.generate("mlp", 0)
     on_result(samples.report(samples.passing(), name="mlp 0"), case)
     on_skip(case, "sin")
@@ -164,6 +169,22 @@ def test_an_interrupted_suite_tells_what_was_verified(run, monkeypatch):
     status, out, _ = run("--cases", 3)
     assert status == 130
     assert "pass: 1 case, every gradient right, stopped before the end" in out
+    seen.clear()
+    assert run("--cases", 3, "--resume")[0] == 130
+    assert seen == [{"mlp 0"}]
+
+
+def test_cases_that_are_done_are_left_out():
+    found = []
+    result = run_suite(
+        ReferenceEngine(),
+        cases=3,
+        families=["mlp"],
+        done={"mlp 1"},
+        on_result=lambda _, case: found.append(case.seed),
+    )
+    assert result.cases == 2
+    assert found == [0, 2]
 
 
 def test_what_an_engine_did_instead_of_answering_is_told_once(run, monkeypatch):
