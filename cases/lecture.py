@@ -109,7 +109,8 @@ def chain_of_jacobians() -> Case:
         Node("x3", "matmul", ("u", "x2")),
     ]
     J1, J2, J3 = A, np.diag(np.cos(A @ x)), u[None, :]
-    known = {"x0": (J3 @ J2 @ J1)[0], "x1": (J3 @ J2)[0], "x2": J3[0], "u": np.sin(A @ x)}
+    slope = (J3 @ J2)[0]
+    known = {"x0": (J3 @ J2 @ J1)[0], "x1": slope, "x2": J3[0], "u": np.sin(A @ x), "A": np.outer(slope, x)}
     return _case("chain of Jacobians", nodes, {"x0": x}, {"A": A, "u": u}, known)
 
 
@@ -134,9 +135,7 @@ def mlp_of_two_layers(samples: int) -> Case:
         ]
         before = f"x{layer}"
     nodes.append(Node("L", "squared_error", ("x2", "y"), {"reduction": "sum"}))
-    known = _sum_over_samples(
-        [_gradients_of_sample(W1, b1, W2, b2, *pair) for pair in zip(x, y, strict=True)]
-    )
+    known = _over_samples([_gradients_of_sample(W1, b1, W2, b2, *pair) for pair in zip(x, y, strict=True)])
     parameters = {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
     return _case(f"MLP of two layers, {samples} samples", nodes, {"x0": x, "y": y}, parameters, known)
 
@@ -153,11 +152,14 @@ def _gradients_of_sample(W1: Array, b1: Array, W2: Array, b2: Array, x0: Array, 
     ds2 = dx2 * (1 - x2**2)
     dx1 = W2.T @ ds2
     ds1 = dx1 * (1 - x1**2)
-    return {"W2": np.outer(ds2, x1), "b2": ds2, "W1": np.outer(ds1, x0), "b1": ds1}
+    of_parameters = {"W2": np.outer(ds2, x1), "b2": ds2, "W1": np.outer(ds1, x0), "b1": ds1}
+    return {**of_parameters, "x0": W1.T @ ds1, "y": -dx2}
 
 
-def _sum_over_samples(gradients: list[dict[str, Array]]) -> dict[str, Array]:
-    return {name: sum((g[name] for g in gradients), np.zeros(())) for name in gradients[0]}
+def _over_samples(gradients: list[dict[str, Array]]) -> dict[str, Array]:
+    """Add up what all samples share, the parameters; what each has for itself stays a row of its own."""
+    rows = {name: np.stack([g[name] for g in gradients]) for name in gradients[0]}
+    return {name: row if name in ("x0", "y") else row.sum(axis=0) for name, row in rows.items()}
 
 
 def shared_weight() -> Case:
@@ -212,4 +214,5 @@ def _backward_of_shared(w1: Array, w2: Array, x0: Array, t: Array) -> dict[str, 
     dx1 = J3_x1 @ dx3 + w2.T @ D2 @ dx2
     dx0 = w1.T @ D1 @ dx1 + w2.T @ D2 @ dx2
     dw1 = np.outer(dx3, x1 * x2) + np.outer(D1 @ dx1, x0)
-    return {"x3": dx3, "x2": dx2, "x1": dx1, "x0": dx0, "w1": dw1, "w2": np.outer(D2 @ dx2, x0 + x1)}
+    dw2 = np.outer(D2 @ dx2, x0 + x1)
+    return {"t": -dx3, "x3": dx3, "x2": dx2, "x1": dx1, "x0": dx0, "w1": dw1, "w2": dw2}

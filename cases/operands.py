@@ -42,10 +42,12 @@ def operand(b: Growing, least: int = 0, most: int = MOST_AXES, nonempty: bool = 
 def chosen(b: Growing, fits: Callable[[Array], bool], freshness: float = 0.15) -> str | None:
     """Return an existing value that fits, None where there is none, or a new leaf is to be made."""
     found = [name for name, value in b.values.items() if fits(value)]
+    if b.style == "chain" and b.choices.boolean(0.9):
+        ends = [name for name in b.loose_ends() if fits(b.values[name])]
+        if ends:
+            return ends[-1]
     if not found or b.choices.boolean(freshness):
         return None
-    if b.style == "chain" and b.choices.boolean(0.85):
-        return found[-1]
     if b.style == "fan" and b.choices.boolean(0.5):
         return found[0]
     unused = [name for name in found if name in b.heads]
