@@ -47,3 +47,9 @@ def moved(point: torch.Tensor, direction: torch.Tensor, t: float) -> torch.Tenso
     """Return point + t * direction with the strides of the point."""
     value = torch.add(point, direction, alpha=t)
     return value if value.stride() == point.stride() else arrange(value, point.stride())
+
+
+def all_finite(tensor: torch.Tensor) -> bool:
+    """Whether every entry is finite; one reduction in the ordinary case."""
+    real = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+    return bool(torch.isfinite(real.sum())) or bool(torch.isfinite(real).all())

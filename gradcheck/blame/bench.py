@@ -8,7 +8,7 @@ from functools import cached_property
 
 import torch
 
-from gradcheck.blame.arrangement import copy
+from gradcheck.blame.arrangement import all_finite, copy
 from gradcheck.blame.calls import Arrangement
 from gradcheck.blame.chance import Chance
 from gradcheck.blame.problem import Problem
@@ -17,6 +17,9 @@ from gradcheck.judge import Tolerance, tolerance
 from gradcheck.subjects.torch.layout import is_number
 
 Directions = Sequence[torch.Tensor | None]
+
+# Share of the claimed value that given directions may be off by.
+_SLACK = 1e-9
 
 
 class BackwardRaisedError(Exception):
@@ -40,7 +43,7 @@ class Pulled:
     def _masks(self) -> list[torch.Tensor | None]:
         """By chosen result, which entries are finite; None where all are."""
         results = [self.results[i] for i in self.chosen]
-        return [None if bool(torch.isfinite(out.sum())) else torch.isfinite(out) for out in results]
+        return [None if all_finite(out) else torch.isfinite(out) for out in results]
 
     @property
     def all_finite(self) -> bool:
@@ -61,7 +64,7 @@ class Bench:
     """Where one problem is examined: counts its runs, and keeps the means of examining it together.
 
     ``arrangements`` say how cotangents arrive, by result; results without one get none. ``actual`` are the
-    cotangents themselves.
+    cotangents themselves, ``directions`` those to look along, known to about nine digits; else random.
     """
 
     def __init__(
@@ -70,9 +73,12 @@ class Bench:
         chance: Chance,
         arrangements: Mapping[int, Arrangement] | None = None,
         actual: Mapping[int, torch.Tensor] | None = None,
+        directions: Sequence[torch.Tensor] | None = None,
         rtol: float | None = None,
     ) -> None:
         self.problem, self.chance = problem, chance
+        self.slack = 0.0 if directions is None else _SLACK
+        self._directions = directions
         self.evaluations = self.backwards = 0
         self._arrangements, self._actual, self._rtol = arrangements or {}, actual or {}, rtol
 
@@ -108,7 +114,10 @@ class Bench:
         return drawn
 
     def directions(self) -> list[torch.Tensor]:
-        """Draw a direction for every argument."""
+        """Draw a direction for every argument, or return the given ones."""
+        if self._directions is not None:
+            pairs = zip(self._directions, self.problem.points, strict=True)
+            return [direction.to(point.dtype) for direction, point in pairs]
         return [self.chance.direction(point) for point in self.problem.points]
 
     def epsilon(self, pulled: Pulled) -> float:

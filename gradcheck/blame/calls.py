@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Shape and strides of a cotangent as it arrived."""
+    """Shape and strides of a cotangent as it arrived; both empty where it has no strides."""
 
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -35,17 +35,17 @@ class HiddenRead:
     place: Place | None
 
 
-@dataclass
+@dataclass(eq=False)
 class TracedCall:
     """One call: what went in, what came out, and what autograd made of it.
 
-    ``written`` are the positions, among the call's distinct tensor arguments, of those changed in place;
-    ``unrecorded`` those of them whose change the graph does not know of. ``severed`` are the positions, among
-    the distinct tensors of the result, of numbers that do not require grad although one that went in does;
-    ``severed_value``: the result is Python's or NumPy's. ``differentiates``: the call is one of autograd's
-    own, and ``keeps_graph`` where its results can be differentiated again. ``cotangents`` holds how the
-    cotangents arrived in the backward pass, by output; it stays empty where none did. ``kept`` holds the
-    cotangents themselves, where they were asked for.
+    Positions among the call's distinct tensor arguments: ``variables`` of numbers that require grad,
+    ``written`` of those changed in place, ``unrecorded`` of those whose change the graph does not know of.
+    ``severed`` are the positions, among the distinct tensors of the result, of numbers that do not require
+    grad although one that went in does; ``severed_value``: the result is Python's or NumPy's.
+    ``differentiates``: the call is one of autograd's own, and ``keeps_graph`` where its results can be
+    differentiated again. ``cotangents`` holds how the cotangents arrived in the backward pass, by output; it
+    stays empty where none did. ``kept`` holds the cotangents themselves, where they were asked for.
     """
 
     id: str
@@ -59,6 +59,7 @@ class TracedCall:
     differentiable: bool = False
     severed: tuple[int, ...] = ()
     severed_value: bool = False
+    variables: tuple[int, ...] = ()
     written: tuple[int, ...] = ()
     unrecorded: tuple[int, ...] = ()
     random: bool = False

@@ -24,11 +24,16 @@ from gradcheck.blame.recording import Gradients, Recording, pull_back, record
 from gradcheck.blame.result import BlameCost, BlameResult
 from gradcheck.blame.search import necessary
 from gradcheck.blame.severed import Scales, suspects
-from gradcheck.blame.trace import run_traced
+from gradcheck.blame.tangents import Tangents, natural
+from gradcheck.blame.trace import Key, run_traced
 from gradcheck.blame.verifier import Settings, Verifier
 from gradcheck.report.records import Blame, Call, Verdict
 
 _SAME = 1e-9
+# Calls of one operation in one place that are looked at again.
+_HEARD = 3
+# Tangents along which a call must be right before it is cleared.
+_TANGENTS = 2
 
 
 def find_blame(
@@ -102,7 +107,7 @@ class _Search:
 
     def result(self) -> BlameResult:
         calls = self._relevant()
-        self._verify(calls, actual=False)
+        self._verify(calls)
         failed = self._confirmed(calls)
         severed = self._severed()
         hooks = self._hooks()
@@ -141,11 +146,13 @@ class _Search:
         leaves = self.recording.leaves_of[call.id]
         return not self.wrong or not leaves or bool(leaves & self.wrong)
 
-    def _verify(self, calls: Sequence[TracedCall], *, actual: bool) -> None:
+    def _verify(
+        self, calls: Sequence[TracedCall], *, actual: bool = False, tangents: Tangents | None = None
+    ) -> None:
         if not calls:
             return
         order = 2 if any(call.keeps_graph for call in self.recording.calls) else self.order
-        settings = Settings(self.chance, order, self.rtol, actual)
+        settings = Settings(self.chance, order, self.rtol, actual, tangents or {})
         verifier = Verifier({call.key: call for call in calls}, settings)
 
         def run() -> None:
@@ -161,18 +168,35 @@ class _Search:
                 self.pullbacks += call.verification.backwards
 
     def _confirmed(self, calls: Sequence[TracedCall]) -> list[TracedCall]:
-        """Look again at what failed, under the cotangents that really arrive; some never go wrong there."""
+        """Look again at what failed, under the cotangents and along the tangents that really arrive.
+
+        A few calls speak for all of one operation in one place.
+        """
         failed = [call for call in calls if _has_failed(call) or (call.user_defined and _is_suspect(call))]
         if not failed or self.recording.error is not None:
             return failed
-        again = self._record(self.cotangents, keep={call.key for call in failed})
+        pending, confirmed = _groups(failed), list[TracedCall]()
+        again = self._record(self.cotangents, keep={call.key for group in pending for call in group[:_HEARD]})
         kept = {call.key: call for call in again.calls if call.kept}
-        self._verify(list(kept.values()), actual=True)
-        for call in failed:
-            found = kept[call.key].verification if call.key in kept else None
-            if found is not None and found.verdict is Verdict.PASS and not found.suspect:
-                call.verification = found
-        return [call for call in failed if _has_failed(call) or _is_suspect(call)]
+        for _ in range(_TANGENTS):
+            heard = [kept[call.key] for group in pending for call in group if call.key in kept]
+            self._verify(heard, actual=True, tangents=self._tangents(heard))
+            guilty = [group for group in pending if not _is_cleared(group, kept)]
+            pending = [group for group in pending if group not in guilty]
+            confirmed += [call for group in guilty for call in group]
+            if not pending:
+                break
+        for group in pending:
+            for call in group:
+                call.verification = next(kept[c.key].verification for c in group if c.key in kept)
+        return [call for call in calls if call in confirmed]
+
+    def _tangents(self, calls: Sequence[TracedCall]) -> Tangents:
+        if not calls:
+            return {}
+        track = any(call.differentiates for call in self.recording.calls)
+        self.runs += 2
+        return natural(self.computation, self._direction(), calls, track)
 
     # Paths
 
@@ -265,13 +289,24 @@ def _is_suspect(call: TracedCall) -> bool:
     return call.verification is not None and call.verification.suspect
 
 
-def _grouped(calls: Sequence[TracedCall]) -> list[Blame]:
-    """Return one blame per place, the last called first: seen from the output, the error enters there."""
+def _is_cleared(group: Sequence[TracedCall], kept: Mapping[Key, TracedCall]) -> bool:
+    """Whether a second look found nothing wrong with any of those looked at."""
+    found = [kept[call.key].verification for call in group if call.key in kept]
+    return bool(found) and all(v is not None and v.verdict is Verdict.PASS and not v.suspect for v in found)
+
+
+def _groups(calls: Sequence[TracedCall]) -> list[list[TracedCall]]:
+    """Return the calls of one operation in one place together, the last called first."""
     groups: dict[Any, list[TracedCall]] = {}
     for call in reversed(calls):
         place = call.backward if call.user_defined and call.backward else call.place
         groups.setdefault((messages.backward_name(call), place), []).append(call)
-    return [messages.wrong_calls(group) for group in groups.values()]
+    return list(groups.values())
+
+
+def _grouped(calls: Sequence[TracedCall]) -> list[Blame]:
+    """Return one blame per place, the last called first: seen from the output, the error enters there."""
+    return [messages.wrong_calls(group) for group in _groups(calls)]
 
 
 def _described(call: TracedCall) -> str:

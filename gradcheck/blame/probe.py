@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from gradcheck.blame.arrangement import moved
+from gradcheck.blame.arrangement import all_finite, moved
 from gradcheck.blame.bench import Bench, Directions, Pulled
 from gradcheck.blame.bends import kink, may_bend
 from gradcheck.numerical.derivative import along
@@ -58,6 +58,7 @@ def probe(
     ``track``: with grad mode on, as in the run; ordinarily off, which is cheaper.
     """
     claimed, square, rounding = _inner(pulled.gradients, directions, bench.problem.points)
+    noise += bench.slack * math.sqrt(square)
     epsilon = bench.epsilon(pulled)
     line = _line(bench, pulled, directions, track)
     estimate = along(
@@ -128,7 +129,7 @@ def _inner(
         terms = (g.conj() * v).real if g.is_complex() or v.is_complex() else g * v
         value += float(terms.sum())
         square += float(torch.linalg.vector_norm(terms)) ** 2
-        at = torch.where(torch.isfinite(point), point, 0) if not torch.isfinite(point.sum()) else point
+        at = point if all_finite(point) else torch.where(torch.isfinite(point), point, 0)
         rounding += float(torch.linalg.vector_norm(gradient * at)) ** 2
     return value, square, rounding
 

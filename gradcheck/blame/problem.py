@@ -40,7 +40,7 @@ class Problem:
 def of_call(invocation: Invocation, call: TracedCall, double: bool) -> Problem:
     """Return the call as a problem; ``double`` widens every floating-point argument."""
     arguments = unique_tensors((invocation.args, invocation.kwargs))
-    variable = [i for i, t in enumerate(arguments) if t.requires_grad and is_number(t)]
+    variable = call.variables
     constants = {
         i: copy(t, wide(t.dtype) if double and is_number(t) else None)
         for i, t in enumerate(arguments)
@@ -104,8 +104,13 @@ def second_order(problem: Problem, cotangents: Sequence[torch.Tensor | None]) ->
             results = problem.function(inputs)
             pairs = [(results[i], u) for i, u in zip(used, given, strict=True) if results[i].requires_grad]
             found = vjp([out for out, _ in pairs], inputs, [u for _, u in pairs], create_graph=True)
-        return [x.new_zeros(x.shape) if g is None else g for g, x in zip(found, inputs, strict=True)]
+        return [_plain(g, x) for g, x in zip(found, inputs, strict=True)]
 
     points = (*problem.points, *(u for u in cotangents if u is not None))
     names = (*problem.names, *(f"cotangent {i}" for i in used))
     return Problem(function, points, names, problem.trusted, every_result=True)
+
+
+def _plain(gradient: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:
+    """Return a gradient with memory; autograd has two ways of saying zero without any."""
+    return like.new_zeros(like.shape) if gradient is None or gradient._is_zerotensor() else gradient

@@ -56,7 +56,8 @@ class Recorder:
         self._arguments, self._hidden, self._inner_calls = arguments, [], 0
         inputs = self.flow.sources(arguments)
         before = [_state(tensor) for tensor in arguments]
-        tracked = any(tensor.requires_grad and is_number(tensor) for tensor in arguments)
+        variables = tuple(i for i, t in enumerate(arguments) if t.requires_grad and is_number(t))
+        tracked = bool(variables)
         random = _generator_state(arguments) if tracked else None
         self._executing = True
         try:
@@ -72,6 +73,7 @@ class Recorder:
             hidden=tuple(self._hidden),
         )
         call.random = random is not None and not all(map(torch.equal, random, _generator_state(arguments)))
+        call.variables = variables
         call.differentiates = call.operation in _DIFFERENTIATING
         call.keeps_graph = call.differentiates and bool(invocation.kwargs.get("create_graph"))
         call.written = tuple(i for i, tensor in enumerate(arguments) if _state(tensor)[0] != before[i][0])
@@ -141,8 +143,11 @@ class Recorder:
 
 def _listener(call: TracedCall, output: int, keep: bool) -> Callable[[torch.Tensor], None]:
     def listen(cotangent: torch.Tensor) -> None:
-        if cotangent.layout is torch.strided:
-            call.cotangents[output] = Arrangement(tuple(cotangent.shape), cotangent.stride())
+        strided = cotangent.layout is torch.strided
+        arrangement = (
+            Arrangement(tuple(cotangent.shape), cotangent.stride()) if strided else Arrangement((), ())
+        )
+        call.cotangents[output] = arrangement
         if keep:
             call.kept[output] = copy(cotangent)
 

@@ -75,7 +75,14 @@ def _cotangents(
     outputs: Sequence[torch.Tensor], given: Sequence[torch.Tensor | None] | None, chance: Chance
 ) -> list[torch.Tensor]:
     if given is None:
-        return [chance.cotangent(output.detach()) for output in outputs]
+        # with some outputs differentiable, the others are results of another kind: indices, statistics
+        differentiable = any(output.requires_grad for output in outputs)
+        return [
+            chance.cotangent(output.detach())
+            if output.requires_grad or not differentiable
+            else torch.zeros_like(output)
+            for output in outputs
+        ]
     return [
         torch.zeros_like(output, requires_grad=False) if u is None else u
         for output, u in zip(outputs, given, strict=True)

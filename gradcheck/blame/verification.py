@@ -23,7 +23,7 @@ class Verification:
 
     ``suspect``: they differ by more than their error bars, though within tolerance. ``arguments`` names
     those whose gradient is wrong. ``evaluations`` and ``backwards`` count runs of this operation.
-    ``order`` is 2 where it is the vjp's own vjp.
+    ``order`` is 2 where it is the vjp's own vjp; ``ran``: the operation could be run alone.
     """
 
     verdict: Verdict
@@ -38,6 +38,7 @@ class Verification:
     evaluations: int = 0
     backwards: int = 0
     order: int = 1
+    ran: bool = True
 
 
 def verify(bench: Bench) -> Verification:
@@ -52,7 +53,7 @@ def verify(bench: Bench) -> Verification:
     except Exception as error:
         # a user's operation may raise anything outside its model
         what = f"cannot be run alone: {type(error).__name__}: {error}"
-        found = Verification(Verdict.INCONCLUSIVE, message=what)
+        found = Verification(Verdict.INCONCLUSIVE, message=what, ran=False)
     return replace(found, evaluations=bench.evaluations, backwards=bench.backwards)
 
 

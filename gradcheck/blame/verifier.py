@@ -7,7 +7,7 @@ from the recording.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gradcheck.blame import patches
@@ -15,6 +15,7 @@ from gradcheck.blame.bench import Bench
 from gradcheck.blame.calls import TracedCall
 from gradcheck.blame.chance import Chance
 from gradcheck.blame.problem import Problem, of_call, second_order
+from gradcheck.blame.tangents import Tangents
 from gradcheck.blame.trace import Invocation, Key, unique_tensors
 from gradcheck.blame.verification import Verification, verify, worst
 from gradcheck.report.records import Verdict
@@ -23,12 +24,17 @@ from gradcheck.subjects.torch.layout import is_number, wide
 
 @dataclass(frozen=True)
 class Settings:
-    """``order`` 2: also each vjp's own vjp. ``actual``: with the cotangents that were kept."""
+    """How to examine.
+
+    ``order`` 2: also each vjp's own vjp. ``actual``: with the cotangents that were kept. ``tangents``: along
+    these directions, for the calls that have any; else along random ones.
+    """
 
     chance: Chance
     order: int = 1
     rtol: float | None = None
     actual: bool = False
+    tangents: Tangents = field(default_factory=dict)
 
 
 class Verifier:
@@ -61,15 +67,16 @@ def verify_call(invocation: Invocation, call: TracedCall, settings: Settings) ->
     if not narrow:
         return _all_orders(of_call(invocation, call, double=False), call, settings)
     double = _all_orders(of_call(invocation, call, double=True), call, settings)
-    if double.verdict is not Verdict.INCONCLUSIVE and not call.user_defined:
+    if double.ran and not call.user_defined:
         return double
     native = _all_orders(of_call(invocation, call, double=False), call, settings)
-    return worst([native] if double.verdict is Verdict.INCONCLUSIVE else [native, double])
+    return worst([native, double]) if double.ran else native
 
 
 def _all_orders(problem: Problem, call: TracedCall, settings: Settings) -> Verification:
     actual = call.kept if settings.actual else None
-    bench = Bench(problem, settings.chance, call.cotangents, actual, settings.rtol)
+    directions = settings.tangents.get(call.key)
+    bench = Bench(problem, settings.chance, call.cotangents, actual, directions, settings.rtol)
     first = verify(bench)
     if settings.order < 2 or first.verdict is not Verdict.PASS:
         return first

@@ -48,9 +48,9 @@ def test_a_fault_costs_a_few_runs_more():
     model, x = transformer(), torch.randn(2, 3, 8)
     result = find_blame(lambda: [Wrong.apply(model(x))], dict(model.named_parameters()))
     assert [blame.location for blame in result.blames] == [line("wrong")]
-    assert result.cost.runs <= 4
+    assert result.cost.runs <= 6
     assert result.cost.backwards <= 2
-    assert result.cost.evaluations <= 7 * result.cost.calls
+    assert result.cost.evaluations <= 8 * result.cost.calls
 
 
 def test_only_calls_on_the_way_to_wrong_parameters_are_examined():

@@ -75,9 +75,22 @@ def clamped(x):
     return x.clamp(-0.5, 0.5) + x.abs() + functional.leaky_relu(x) + functional.max_pool2d(x[None], 2).sum()
 
 
+def symmetric_only(x):
+    matrix = x @ x.mT + torch.eye(4)
+    values, vectors = torch.linalg.eigh(matrix)
+    return torch.linalg.cholesky(matrix) + vectors.square() * values
+
+
+def normalised_only(x):
+    targets = torch.tensor([[1, 2]])
+    lengths = torch.tensor([4]), torch.tensor([2])
+    return functional.ctc_loss((x @ x).log_softmax(-1)[:, None], targets, *lengths)
+
+
 FUNCTIONS = [
     attention, large_mask, in_place, dropout, gathered, views, complex_numbers, several_outputs,
     mixed_precision, differentiated_inside, clamped,
+    symmetric_only, normalised_only,
 ]  # fmt: skip
 
 
