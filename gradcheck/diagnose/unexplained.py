@@ -14,7 +14,14 @@ from gradcheck.report.records import Diagnosis
 
 # Error relative to the largest entry of the gradient, in decades.
 _BINS = (0.0, 1e-8, 1e-6, 1e-4, 1e-2, 1.0, np.inf)
-_LABELS = ("below 1e-8", "1e-8 to 1e-6", "1e-6 to 1e-4", "1e-4 to 0.01", "0.01 to 1", "above 1")
+_LABELS = (
+    "below 1e-8",
+    "from 1e-8 to 1e-6",
+    "from 1e-6 to 1e-4",
+    "from 1e-4 to 0.01",
+    "from 0.01 to 1",
+    "above 1",
+)
 
 
 def unexplained(sample: Sample, nearest: Hypothesis | None) -> Diagnosis:

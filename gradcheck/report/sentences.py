@@ -179,7 +179,9 @@ def _place_lines(wrong: Wrong) -> list[str]:
 
 def _diagnosis(diagnosis: Diagnosis) -> str:
     told = plain(diagnosis.message) or plain(diagnosis.kind)
-    return told if diagnosis.fit >= 0.995 else f"{told} (explains {diagnosis.fit:.0%} of the discrepancy)"
+    if diagnosis.fit >= 0.995 or diagnosis.kind == "unexplained":
+        return told
+    return f"{told} (explains {diagnosis.fit:.0%} of the discrepancy)"
 
 
 def variation_line(variation: VariationResult) -> str:
