@@ -93,14 +93,21 @@ def test_a_thinned_scatter_keeps_the_worst_and_says_so():
 
 def test_rungs_without_a_finite_bound_are_left_out():
     lost = Step(1e-9, math.nan, math.inf)
+    unresolved = Step(1e-9, 2.0, 1e300)
     exact = Step(1.0, 2.0, 0.0)
-    assert draw_steps(Evidence(steps=(lost, exact)), "k") is None
+    assert draw_steps(Evidence(steps=(lost, unresolved, exact)), "k") is None
     assert "8 steps were tried" in draw_steps(Evidence(steps=(*steps(), lost)), "k").caption
 
 
 def test_rungs_at_the_ends_of_the_range_are_drawn():
-    rungs = (Step(5e-324, -1e308, 1e308), Step(1e300, 1e308, 5e-324, chosen=True), Step(1.0, 0.0, 1e-9))
+    rungs = (Step(5e-324, -1e308, 1e99), Step(1e300, 1e308, 5e-324, chosen=True), Step(1.0, 0.0, 1e-9))
     assert draw_steps(Evidence(steps=rungs), "k").svg.startswith("<svg")
+
+
+def test_ticks_within_a_decade_are_told_apart():
+    rungs = tuple(Step(size, 1.0, size**2) for size in (6.2e-4, 1.2e-3, 2.5e-3))
+    labels = re.findall(r">(\S+e-\d)</text>", draw_steps(Evidence(steps=rungs), "k").svg)
+    assert len(labels) == len(set(labels)) >= 4
 
 
 def test_steps_of_which_none_was_chosen_say_so():

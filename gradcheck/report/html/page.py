@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _FILTERS = (
+    words.detail,
     words.number,
     words.size,
     words.digits,

@@ -8,7 +8,18 @@ import re
 from gradcheck.report.records import Number
 from gradcheck.report.words import counted, duration
 
-__all__ = ["counted", "digits", "duration", "index", "number", "product", "shape", "shortened", "size"]
+__all__ = [
+    "counted",
+    "detail",
+    "digits",
+    "duration",
+    "index",
+    "number",
+    "product",
+    "shape",
+    "shortened",
+    "size",
+]
 
 
 def number(value: Number | None) -> str:
@@ -24,6 +35,11 @@ def number(value: Number | None) -> str:
 def size(value: float | None) -> str:
     """Return an error, uncertainty or tolerance to two significant digits, a dash for None."""
     return "–" if value is None else _tidy(f"{value:.2g}")
+
+
+def detail(value: object) -> str:
+    """Return a detail of a diagnosis: a number to five digits, all else as it is."""
+    return number(value) if isinstance(value, float | complex) else str(value)
 
 
 def digits(value: float | None) -> str:

@@ -7,6 +7,7 @@ then replaced by a CSS variable of the page: so one drawing serves the light the
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Mapping
@@ -119,8 +120,11 @@ def plain_label(value: float, _position: float) -> str:
 
 
 def power_label(value: float, _position: float) -> str:
-    """Return the label of a tick at a logarithm: 1e-3, 1e0."""
-    return f"1e{value:.0f}"
+    """Return the label of a tick at a logarithm: 1e-3, and 6.3e-4 between the powers."""
+    if abs(value - round(value)) < 1e-9:
+        return f"1e{value:.0f}"
+    power = math.floor(value)
+    return f"{10 ** (value - power):.2g}e{power}"
 
 
 def _inline(document: str, key: str) -> str:

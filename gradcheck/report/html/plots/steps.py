@@ -9,6 +9,8 @@ from gradcheck.report.html.plots.canvas import DATA, INK, MARK, Canvas, Plot, po
 from gradcheck.report.html.words import number, size
 from gradcheck.report.records import Evidence, Step
 
+_UNRESOLVED = 1e100  # a bound so large says that nothing is known at this step
+
 
 def steps(evidence: Evidence, key: str) -> Plot | None:
     """Draw ``evidence.steps``, None where fewer than two rungs can stand on logarithmic axes."""
@@ -20,9 +22,8 @@ def steps(evidence: Evidence, key: str) -> Plot | None:
 
 
 def _drawable(step: Step) -> bool:
-    return (
-        all(map(math.isfinite, (step.size, step.estimate, step.bound))) and step.size > 0 and step.bound > 0
-    )
+    finite = all(map(math.isfinite, (step.size, step.estimate)))
+    return finite and step.size > 0 and 0 < step.bound < _UNRESOLVED
 
 
 def _draw(rungs: Sequence[Step], chosen: Step | None, key: str) -> str:
@@ -44,7 +45,9 @@ def _draw(rungs: Sequence[Step], chosen: Step | None, key: str) -> str:
         axes.set(xlabel="step size", ylabel="error of the numerical derivative")
         axes.grid(visible=True)
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+            low, high = axis.get_view_interval()
+            decades = high - low > 2
+            axis.set_major_locator(MaxNLocator(integer=decades, nbins=7 if decades else 4))
             axis.set_major_formatter(power_label)
         canvas.figure.subplots_adjust(top=0.82)
         canvas.figure.legend(loc="upper left", ncols=2)
