@@ -10,8 +10,8 @@ deeplearning.ai, "Gradient checking" in "Improving Deep Neural Networks", week 1
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,8 +71,8 @@ def taught_errors(claimed: Mapping[str, Array], numerical: Mapping[str, Array]) 
     """
     found, pairs = [], []
     for name, true in numerical.items():
-        said = np.asarray(claimed.get(name, np.nan))
-        if said.shape != np.shape(true):
+        said = np.asarray(claimed.get(name))
+        if name not in claimed or said.shape != np.shape(true):
             continue
         known = ~np.isnan(true)
         pairs.append((said[known], np.asarray(true)[known]))
@@ -86,6 +86,32 @@ def taught_errors(claimed: Mapping[str, Array], numerical: Mapping[str, Array]) 
             TaughtError("deeplearning.ai", "all parameters", value, _reading(value, _DEEPLEARNING_AI))
         )
     return tuple(found)
+
+
+def taught(
+    loss: Callable[[Any], Any] | None,
+    params: Any,
+    *,
+    gradient: Callable[[Any], Any] | None = None,
+    value_and_gradient: Callable[[Any], Any] | None = None,
+) -> tuple[TaughtError, ...]:
+    """Return the courses' numbers for a hand-written gradient, against a numerical gradient of each entry.
+
+    The arguments are those of ``gradcheck.verify``, and so are the errors raised.
+    """
+    from gradcheck.examination import Examination
+    from gradcheck.locate import examine
+    from gradcheck.subjects.handwritten import HandWritten
+
+    subject = HandWritten(loss, params, gradient, value_and_gradient)
+    exam = Examination(subject, seed=0)
+    given = exam.pull()
+    gradients = {name: given.gradients.get(name, np.zeros_like(value)) for name, value in exam.values.items()}
+    pulled, numerical = replace(given, gradients=gradients), {}
+    for name, value in exam.values.items():
+        entries = examine(exam, pulled, name, np.arange(value.size), exact=True)
+        numerical[name] = entries.expected.reshape(value.shape)
+    return taught_errors({name: g for name, g in subject.claims.items() if g is not None}, numerical)
 
 
 def _reading(value: float, table: tuple[tuple[float, str], ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcheck.metrics import elementwise_error, norm_error, taught_errors
+from gradcheck.metrics import elementwise_error, norm_error, taught, taught_errors
 
 TRUE = np.array([1.0, -2.0, 0.0])
 
@@ -61,3 +61,23 @@ def test_what_cannot_be_compared_is_left_out():
 def test_nan_reads_as_such():
     each, _ = taught_errors({"W": np.array([np.nan, 0.0, 0.0])}, {"W": TRUE})
     assert each.reading == "not a number"
+
+
+def test_a_hand_written_gradient_is_read_as_courses_do():
+    start = {"w": np.array([0.5, -1.0]), "b": 2.0}
+
+    def loss(p):
+        return np.sum(np.sin(p["w"])) * p["b"]
+
+    def gradient(p):
+        return {"w": np.cos(p["w"]) * p["b"], "b": -np.sum(np.sin(p["w"]))}
+
+    w, b, together = taught(loss, start, gradient=gradient)
+    assert w.value < 1e-9
+    assert b.value == pytest.approx(1.0)
+    assert "worry" in together.reading
+
+
+def test_a_missing_gradient_is_left_out():
+    readings = taught(lambda p: p["a"] * p["b"], {"a": 1.5, "b": 2.0}, gradient=lambda p: {"a": 2.0})
+    assert [reading.parameter for reading in readings] == ["a", "all parameters"]
