@@ -206,11 +206,12 @@ class Examination:
         """Compare along a given direction."""
         parts = {name: directions.inner(pulled.gradients[name], v) for name, v in direction.items()}
         claimed = sum(part for part, _ in parts.values())
-        noise, weight = 0.0, 0.0
         epsilon = self.subject.epsilon
-        for name, (_, size) in parts.items():
-            noise += self._rounding_along(name, direction[name], size)
-            weight += size
+        roundings = [self._rounding_along(name, direction[name], size) for name, (_, size) in parts.items()]
+        unmeasured = any(name not in self.rounding for name in parts)
+        noise = float(np.hypot.reduce(roundings)) if roundings else 0.0
+        noise += _UNMEASURED * self.subject.precision * self.magnitude if unmeasured else 0.0
+        weight = sum(size for _, size in parts.values())
         line = self._line(direction, pulled)
         estimate = along(line, claimed=claimed, epsilon=epsilon, climb=climb, input_noise=epsilon * weight)
         return Probe(claimed, estimate, noise, parts, direction, pulled)
@@ -235,7 +236,7 @@ class Examination:
         """Return three standard deviations of <the gradient's rounding, v>, at most a small share."""
         precision = self.subject.precision
         if name not in self.rounding:  # not measured: what a sum of some hundred rounded terms has
-            return _UNMEASURED * precision * (size + self.magnitude)
+            return _UNMEASURED * precision * size
         spread = 3 * directions.inner(self.rounding[name], v)[1]
         limit = float(np.sqrt(self.subject.epsilon)) * size
         return min(spread, max(limit, 1e3 * precision * self.magnitude)) + 2 * precision * size

@@ -26,8 +26,8 @@ _EIGHTHS = 6
 _QUICK = 1e-9
 # A claimed value this many bars away from a well bounded estimate is not put right by more rungs.
 _FAR = 1e3
-# Above this share a third rung is worth its two evaluations.
-_REFINE = 3e-11
+# Above this power of epsilon, as a share (4e-11 in float64), a third rung is worth its two evaluations.
+_REFINE = 2 / 3
 # Without a claimed value, a bound larger than this share of the estimate asks whether there is a kink.
 _POOR = 1e-4
 # The ladder ends where the bound is this power of epsilon (6e-7 in float64) and the claimed value agrees.
@@ -87,7 +87,7 @@ def along(
     noise = roundoff.floor(base, line.cotangent, epsilon) + input_noise
     step = epsilon ** (1 / 6)
     quick = _quick(line, step, noise)
-    if quick is not None and quick[1] > _REFINE * quick[2]:
+    if quick is not None and quick[1] > epsilon**_REFINE * quick[2]:
         quick = _refined(line, step, noise, quick)
     if quick is not None and _settles(quick, line, claimed, epsilon if second_opinion else None, noise):
         return _smooth(quick[0], quick[1], line, quick[3])
@@ -225,7 +225,7 @@ def _ladder(
             value, bound, _ = table.best()
             scale = total(abs(difference)) / (2 * h)
             halving = table.converges() and bool(sizes) and sizes[0] > step / 2**_HALVES
-            wanted = (_REFINE if halving else epsilon**_GOOD) * scale
+            wanted = epsilon ** (_REFINE if halving else _GOOD) * scale
             if abs(claimed - value) <= bound <= wanted and _agrees_nearby(line, value, scale, epsilon, noise):
                 return table, True
             if not halving:
