@@ -1,0 +1,44 @@
+"""Planted faults in PyTorch code, by class; importing this loads torch."""
+
+from __future__ import annotations
+
+from cases.faults.torch import (
+    accumulation,
+    classical,
+    cotangents,
+    division,
+    exact_values,
+    masks,
+    missing,
+    mutation,
+    options,
+    precision,
+    reductions,
+    repeats,
+    second_order,
+    strides,
+    subsets,
+    tails,
+)
+from cases.faults.torch.fault import NEEDS, Program, TorchFault
+
+TORCH_FAULTS: tuple[TorchFault, ...] = (
+    *exact_values.FAULTS,
+    *division.FAULTS,
+    *repeats.FAULTS,
+    *strides.FAULTS,
+    *cotangents.FAULTS,
+    *options.FAULTS,
+    *tails.FAULTS,
+    *missing.FAULTS,
+    *reductions.FAULTS,
+    *masks.FAULTS,
+    *mutation.FAULTS,
+    *second_order.FAULTS,
+    *precision.FAULTS,
+    *subsets.FAULTS,
+    *accumulation.FAULTS,
+    *classical.FAULTS,
+)
+
+__all__ = ["NEEDS", "TORCH_FAULTS", "Program", "TorchFault"]
