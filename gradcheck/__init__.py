@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gradcheck._version import __version__
 
 if TYPE_CHECKING:
+    from gradcheck import strategies
     from gradcheck.engines.base import Engine
     from gradcheck.errors import EngineError, GradcheckError, GradientMismatch, TargetError, UsageError
     from gradcheck.report.records import (
@@ -43,6 +44,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "arguments",
+    "strategies",
     "target",
     "verify",
     "verify_case",
@@ -64,6 +66,7 @@ _HOMES = {
     "VariationResult": "gradcheck.report.records",
     "Verdict": "gradcheck.report.records",
     "arguments": "gradcheck.targets",
+    "strategies": "gradcheck.strategies",
     "target": "gradcheck.targets",
     "verify": "gradcheck.verification",
     "verify_case": "gradcheck.verification",
@@ -78,7 +81,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'gradcheck' has no attribute {name!r}.{did_you_mean(name, __all__)}")
     from importlib import import_module
 
-    value = getattr(import_module(_HOMES[name]), name)
+    home = import_module(_HOMES[name])
+    value = home if _HOMES[name] == f"gradcheck.{name}" else getattr(home, name)
     globals()[name] = value
     return value
 
