@@ -202,8 +202,10 @@ class Examination:
                 direction[name] = direction[name] * directions.like(direction[name], keep.astype(np.float64))
         return self.along(pulled, direction, climb=climb)
 
-    def along(self, pulled: Pulled, direction: Mapping[str, Array], *, climb: bool = True) -> Probe:
-        """Compare along a given direction."""
+    def along(
+        self, pulled: Pulled, direction: Mapping[str, Array], *, climb: bool = True, blind: bool = False
+    ) -> Probe:
+        """Compare along a given direction; ``blind`` estimates without a look at the claimed value."""
         parts = {name: directions.inner(pulled.gradients[name], v) for name, v in direction.items()}
         claimed = sum(part for part, _ in parts.values())
         epsilon = self.subject.epsilon
@@ -213,7 +215,13 @@ class Examination:
         noise += _UNMEASURED * self.subject.precision * self.magnitude if unmeasured else 0.0
         weight = sum(size for _, size in parts.values())
         line = self._line(direction, pulled)
-        estimate = along(line, claimed=claimed, epsilon=epsilon, climb=climb, input_noise=epsilon * weight)
+        estimate = along(
+            line,
+            claimed=None if blind else claimed,
+            epsilon=epsilon,
+            climb=climb,
+            input_noise=epsilon * weight,
+        )
         return Probe(claimed, estimate, noise, parts, direction, pulled)
 
     def residual(self, pulled: Pulled, direction: Mapping[str, Array]) -> tuple[float, float]:

@@ -23,7 +23,10 @@ _IMPRECISE = 10.0
 
 @dataclass
 class Finding:
-    """What is known of one parameter while it is being verified."""
+    """What is known of one parameter while it is being verified.
+
+    ``tied`` is a probe through kinks along which the gradient is off although its entries are not.
+    """
 
     name: str
     probes: list[Probe] = field(default_factory=list)
@@ -32,6 +35,7 @@ class Finding:
     wrong: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
     verdict: Verdict = Verdict.PASS
     comparison: Comparison | None = None
+    tied: Probe | None = None
     message: str = ""
     notes: list[str] = field(default_factory=list)
     digits: float | None = None
@@ -198,6 +202,21 @@ def _describe(
 
 def _plain(number: complex) -> float | complex:
     return complex(number) if isinstance(number, complex | np.complexfloating) else float(number)
+
+
+def fail_tied(finding: Finding, tol: Tolerance) -> None:
+    """Believe the probe through kinks: the entries do not fit together."""
+    probe = finding.tied
+    assert probe is not None
+    tau = tol.of(probe.size, probe.size)
+    finding.verdict = Verdict.FAIL
+    finding.comparison = _comparison(
+        probe.claimed, probe.estimate.value, None, probe, tau, Verdict.FAIL, len(finding.probes)
+    )
+    finding.message = (
+        "wrong at a tie or kink: each entry alone is a possible subgradient, all together are not "
+        f"(moved together: claimed {probe.claimed:.6g}, finite differences {probe.estimate.value:.6g})"
+    )
 
 
 def coverage(exam: Examination, finding: Finding) -> Coverage:

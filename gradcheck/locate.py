@@ -72,14 +72,20 @@ def examine(exam: Examination, pulled: Pulled, name: str, flat: np.ndarray, exac
 
 
 def entry_probe(
-    exam: Examination, pulled: Pulled, name: str, i: int, scale: float, unit: complex = 1.0
+    exam: Examination,
+    pulled: Pulled,
+    name: str,
+    i: int,
+    scale: float,
+    unit: complex = 1.0,
+    blind: bool = False,
 ) -> Probe:
-    """Probe one entry: the direction moves nothing else."""
+    """Probe one entry: the direction moves nothing else. ``blind``: see ``Examination.along``."""
     value = exam.values[name]
     one = np.zeros(value.size, dtype=value.dtype)
     one[i] = scale * (unit if value.dtype.kind == "c" else unit.real)
     direction = {name: directions.like(exam.variables[name], one.reshape(value.shape))}
-    return exam.along(pulled, direction)
+    return exam.along(pulled, direction, blind=blind)
 
 
 def locate(exam: Examination, pulled: Pulled, name: str, affordable: int) -> Entries:

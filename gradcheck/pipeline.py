@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradcheck import findings, judge
+from gradcheck import findings, judge, ties
 from gradcheck.examination import Examination, Probe, Pulled
 from gradcheck.findings import Finding
 from gradcheck.judge import Tolerance
@@ -48,6 +48,11 @@ class Outcome:
         return [name for name, finding in self.findings.items() if finding.verdict is Verdict.FAIL]
 
     @property
+    def tied(self) -> list[str]:
+        """The parameters whose gradient is off along a direction through kinks, but not entry by entry."""
+        return [name for name, f in self.findings.items() if f.tied is not None and f.verdict is Verdict.PASS]
+
+    @property
     def at_kinks(self) -> bool:
         """Whether some probe met a kink."""
         probes = [probe for finding in self.findings.values() for probe in finding.probes]
@@ -74,6 +79,8 @@ def examine_subject(
     screening = screen(exam, known, pulls if not subject.fixed_cotangent else pulls * 2, budget)
     outcome.joint = screening.joint
     _judge(outcome, screening, known, options, locate_seconds)
+    if outcome.at_kinks:
+        ties.look_closer(outcome)
     _structure(outcome, deviations)
     return outcome
 
@@ -127,8 +134,9 @@ def _direction_against_entries(outcome: Outcome, finding: Finding, entries: Entr
     At kinks and ties each entry alone may look right where all together are wrong: another opinion, that
     of the single operations, is asked for later. Elsewhere a fresh direction decides.
     """
+    worst = max(finding.probes, key=lambda probe: probe.discrepancy)
     if entries.kink.any() or any("kink" in note for note in finding.notes):
-        finding.notes.append("along a direction through kinks the gradient is off, entry by entry it is not")
+        finding.tied = worst
         return
     again = outcome.exam.probe(outcome.pulls[-1], [finding.name])
     if again.suspect:
@@ -176,9 +184,10 @@ def _judge_nonfinite(outcome: Outcome, finding: Finding, finite: np.ndarray) -> 
     scales = np.broadcast_to(directions.scale(outcome.exam.values[finding.name]), finite.shape).reshape(-1)
     for i in where[:4]:
         estimate = entry_probe(
-            outcome.exam, outcome.pulls[0], finding.name, int(i), float(scales[i])
+            outcome.exam, outcome.pulls[0], finding.name, int(i), float(scales[i]), blind=True
         ).estimate
-        if estimate.resolved and estimate.uncertainty <= 1e-3 * max(abs(estimate.value), 1e-6):
+        size = max(abs(estimate.lower), abs(estimate.upper), 1e-6)
+        if estimate.resolved and estimate.uncertainty <= 1e-3 * size:
             index = tuple(int(k) for k in np.unravel_index(int(i), finite.shape)) if finite.shape else ()
             true = estimate.value / float(scales[i])
             _fail(

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck import findings, judge
+from gradcheck import explanation, findings, judge
+from gradcheck.diagnose import Facts
 from gradcheck.engines.base import Engine, call_engine
 from gradcheck.judge import Tolerance
 from gradcheck.options import Options
@@ -31,7 +32,14 @@ def verify_engine(case: Any, engine: Engine, options: Options) -> Report:
     dtypes = {name: str(value.dtype) for name, value in case.values.items()}
     outcome = examine_subject(subject, options, dtypes)
     others = _witnesses(case, engine)
-    parameters = {name: _result(outcome, name, dtypes[name], subject, others) for name in outcome.findings}
+    for name in outcome.tied:
+        if any(_disagrees(outcome, subject, name, gradients[name]) for gradients in others.values()):
+            findings.fail_tied(outcome.findings[name], outcome.tolerances[name])
+    found = explanation.explain(outcome, Facts()) if outcome.failing else None
+    parameters = {}
+    for name in outcome.findings:
+        result = _result(outcome, name, dtypes[name], subject, others)
+        parameters[name] = explanation.complete(outcome, result, found.of(name) if found else ())
     value_notes = _compare_values(case, subject)
     verdicts = [result.verdict for result in parameters.values()]
     return Report(
@@ -43,6 +51,12 @@ def verify_engine(case: Any, engine: Engine, options: Options) -> Report:
         message=value_notes,
         options=options.to_dict(),
     )
+
+
+def _disagrees(outcome: Outcome, subject: EngineSubject, name: str, expected: Array) -> bool:
+    claimed = np.asarray(subject.answer.gradients[name])
+    compared = compare(AUTOGRAD, claimed, np.asarray(expected), outcome.tolerances[name], subject.precision)
+    return compared is not None and compared.verdict is Verdict.FAIL
 
 
 def _witnesses(case: Any, engine: Engine) -> dict[str, Mapping[str, Array]]:
@@ -136,7 +150,7 @@ def _odd_one_out(result: ParameterResult) -> ParameterResult:
     against = [label for label, c in result.comparisons.items() if c.verdict is Verdict.FAIL]
     agreeing = [label for label, c in result.comparisons.items() if c.verdict is Verdict.PASS]
     numerical = result.comparisons.get(findings.NUMERICAL)
-    if numerical is None or not against:
+    if numerical is None or not against or (result.message and result.verdict is Verdict.FAIL):
         return result
     if numerical.verdict is Verdict.FAIL and agreeing:
         others = " and ".join(agreeing)

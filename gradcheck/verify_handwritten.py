@@ -49,6 +49,8 @@ def verify_handwritten(
             )
     subject = own.in_double() or own
     outcome = examine_subject(subject, options, subject.dtypes)
+    for name in outcome.tied:
+        findings.fail_tied(outcome.findings[name], outcome.tolerances[name])
     found = explanation.explain(outcome, subject.facts())
     results = _results(own, subject, outcome, found)
     results = {name: waived(result, options) for name, result in results.items()}

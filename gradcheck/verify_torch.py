@@ -130,9 +130,7 @@ def _dtypes(subject: TorchSubject) -> dict[str, str]:
 
 def _arbitrate(subject: TorchSubject, outcome: Outcome, parts: Collected) -> BlameResult | None:
     """Hear every operation before a discrepancy is believed."""
-    undecided = [
-        name for name, f in outcome.findings.items() if any("along a direction" in n for n in f.notes)
-    ]
+    undecided = outcome.tied
     suspects = [*outcome.failing, *undecided]
     if not suspects:
         return None
@@ -150,8 +148,7 @@ def _arbitrate(subject: TorchSubject, outcome: Outcome, parts: Collected) -> Bla
             finding.verdict, finding.wrong = Verdict.PASS, finding.wrong[:0]
             finding.notes.append(f"at a kink of {found.kinks[0]}; every operation alone is right")
         elif name in undecided and found.blames:
-            finding.verdict = Verdict.FAIL
-            finding.message = "wrong at a tie or kink: along a direction through it the gradient is off"
+            findings.fail_tied(finding, outcome.tolerances[name])
     return found if outcome.failing else None
 
 
@@ -360,7 +357,8 @@ def _claimed(subject: TorchSubject, pulled: Pulled, name: str) -> Tensor | None:
     gradient = pulled.gradients[name]
     if name in pulled.finite:
         gradient = np.where(pulled.finite[name], gradient, np.nan)
-    return directions.like(subject.variables[name], gradient)
+    tensor: Tensor = directions.like(subject.variables[name], gradient)
+    return tensor
 
 
 def _handwritten(subject: TorchSubject) -> tuple[Blame, ...]:

@@ -93,7 +93,8 @@ class Randomness:
         used: list[Callable[[], None]] = []
         if not torch.equal(self._torch, torch.random.get_rng_state()):
             used.append(self._restore_torch)
-        if str(self._numpy) != str(np.random.get_state()) or self._numpy[2] != np.random.get_state()[2]:  # noqa: NPY002 - as above
+        now: Any = np.random.get_state()  # noqa: NPY002 - as above
+        if self._numpy[2] != now[2] or not np.array_equal(self._numpy[1], now[1]):
             used.append(self._restore_numpy)
         if self._python != random.getstate():
             used.append(self._restore_python)

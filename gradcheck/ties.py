@@ -1,0 +1,59 @@
+"""What a random direction does not show at a kink or a tie.
+
+A kink admits an interval of slopes, and along a random direction through many kinks that interval is wide
+enough to hide a wrong choice. So every entry is looked at on its own (0 to 1 for relu at 0), and all entries
+are moved by the same amount: a maximum of tied entries is smooth along that direction, and a gradient given
+to each of them in full is twice too large there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradcheck import findings
+from gradcheck.examination import Probe
+from gradcheck.locate import affordable_entries, locate
+from gradcheck.numerical import directions
+from gradcheck.report.records import Verdict
+
+if TYPE_CHECKING:
+    from gradcheck.pipeline import Outcome
+
+_SECONDS = 0.5
+
+
+def look_closer(outcome: Outcome) -> None:
+    """Examine the parameters whose probes met a kink; those off along the common direction get ``tied``."""
+    names = [name for name, f in outcome.findings.items() if any(p.estimate.kink for p in f.probes)]
+    names = [name for name in names if outcome.findings[name].verdict is Verdict.PASS]
+    for name in names:
+        _entries(outcome, name)
+    groups = [[name] for name in names] + ([names] if len(names) > 1 else [])
+    for group in groups:
+        probe = _together(outcome, group)
+        if probe.suspect and probe.estimate.resolved:
+            for name in group:
+                outcome.findings[name].tied = probe
+
+
+def _entries(outcome: Outcome, name: str) -> None:
+    exam, finding = outcome.exam, outcome.findings[name]
+    affordable = affordable_entries(exam.seconds_per_evaluation, _SECONDS)
+    if finding.entries is None and exam.values[name].size <= affordable:
+        entries = locate(exam, outcome.pulls[0], name, affordable)
+        findings.from_entries(exam, outcome.pulls[0], finding, entries, outcome.tolerances[name])
+
+
+def _together(outcome: Outcome, names: Sequence[str]) -> Probe:
+    """Probe along the direction that moves every entry of the named leaves by the same amount."""
+    exam = outcome.exam
+    amount = float(np.median([float(np.max(directions.scale(exam.values[name]))) for name in names]))
+    pulled = outcome.pulls[0]
+    direction = {}
+    for name in names:
+        step = np.full(exam.values[name].shape, amount)
+        direction[name] = directions.like(exam.variables[name], step * pulled.finite.get(name, 1.0))
+    return exam.along(pulled, direction)
