@@ -40,7 +40,8 @@ class TracedCall:
     """One call: what went in, what came out, and what autograd made of it.
 
     Positions among the call's distinct tensor arguments: ``variables`` of numbers that require grad,
-    ``written`` of those changed in place, ``unrecorded`` of those whose change the graph does not know of.
+    ``written`` of those changed in place, ``unrecorded`` of those whose change the graph does not know of,
+    ``rewrapped`` of leaves made during the run in memory of the graph, with the names of its owners.
     ``severed`` are the positions, among the distinct tensors of the result, of numbers that do not require
     grad although one that went in does; ``severed_value``: the result is Python's or NumPy's.
     ``differentiates``: the call is one of autograd's own, and ``keeps_graph`` where its results can be
@@ -66,6 +67,7 @@ class TracedCall:
     differentiates: bool = False
     keeps_graph: bool = False
     hidden: tuple[HiddenRead, ...] = ()
+    rewrapped: dict[int, str] = field(default_factory=dict)
     cotangents: dict[int, Arrangement] = field(default_factory=dict)
     kept: dict[int, torch.Tensor] = field(default_factory=dict)
     verification: Verification | None = None
@@ -78,4 +80,4 @@ class TracedCall:
     @property
     def suspicious(self) -> bool:
         """Whether a value may pass here of which the gradient does not know."""
-        return bool(self.severed or self.severed_value or self.unrecorded or self.hidden)
+        return bool(self.severed or self.severed_value or self.unrecorded or self.hidden or self.rewrapped)

@@ -6,6 +6,7 @@ A hook may answer with a new gradient or write into the one it is given.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,10 @@ class HookWatch:
         self._disabled = disabled
 
     def watch(self, kind: str, hook: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the hook in a wrapper: ``kind`` is "tensor", "leaf", "module" or "module pre"."""
+        """Return the hook in a wrapper.
+
+        ``kind`` is "tensor", "leaf", "node" or "module", or one of the last two with " pre".
+        """
         name = getattr(hook, "__qualname__", type(hook).__name__)
         watched = WatchedHook(f"hook {len(self.hooks)}", kind, name, definition(hook), caller())
         self.hooks.append(watched)
@@ -53,6 +57,29 @@ class HookWatch:
             return answer
 
         return wrapped
+
+    def watch_saved(
+        self, kind: str, pack: Callable[..., Any], unpack: Callable[..., Any]
+    ) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Return a pair of hooks on saved tensors that note whether what comes back is what went in."""
+        name = getattr(pack, "__qualname__", type(pack).__name__)
+        watched = WatchedHook(f"hook {len(self.hooks)}", kind, name, definition(unpack), caller())
+        self.hooks.append(watched)
+        if watched.id in self._disabled:
+            return _same, _same
+
+        def packed(tensor: torch.Tensor) -> Any:
+            return pack(tensor), _fingerprint(tensor)
+
+        def unpacked(saved: Any) -> torch.Tensor:
+            content, (shape, total, size, epsilon) = saved
+            tensor: torch.Tensor = unpack(content)
+            found = _fingerprint(tensor)
+            if found[0] != shape or not abs(found[1] - total) <= epsilon**0.5 * size:
+                watched.alters = math.isfinite(size) or found[0] != shape
+            return tensor
+
+        return packed, unpacked
 
     @property
     def altering(self) -> list[WatchedHook]:
@@ -73,3 +100,18 @@ def _differs(answer: Any, given: list[torch.Tensor]) -> bool:
         a is not b and (a.shape != b.shape or not torch.allclose(a, b, rtol=0, atol=0, equal_nan=True))
         for a, b in zip(answers, given, strict=True)
     )
+
+
+def _same(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+def _fingerprint(tensor: torch.Tensor) -> tuple[torch.Size, float, float, float]:
+    """Return shape, sum and absolute sum of the entries, and the spacing of their format."""
+    values = tensor.detach()
+    values = torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
+    epsilon = float(torch.finfo(values.dtype).eps) if values.is_floating_point() else 0.0
+    wide = values.double()
+    # weights that no permutation leaves the sum of
+    weighted = wide.flatten() * torch.linspace(1.0, 2.0, wide.numel(), dtype=wide.dtype, device=wide.device)
+    return tensor.shape, float(weighted.sum()), float(weighted.abs().sum()), epsilon

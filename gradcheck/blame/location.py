@@ -103,7 +103,7 @@ def definition(function: Any) -> Place | None:
     if code is None or not is_users(code):
         return None
     # a code object starts at its first decorator
-    for line in range(code.co_firstlineno, code.co_firstlineno + 20):
+    for line in [] if code.co_name == "<lambda>" else range(code.co_firstlineno, code.co_firstlineno + 20):
         if _DEF.match(linecache.getline(code.co_filename, line)):
             return Place(code.co_filename, line)
     return Place(code.co_filename, code.co_firstlineno)

@@ -66,6 +66,9 @@ def severed(call: TracedCall, leaves: Iterable[str]) -> Blame:
         what = f"reads {cut or 'a tensor'} without receiving it as an argument: it gets no gradient from here"
         return blame(operation, read.place, f"{what}; called{at(call.place)}")
     to = f" to {cut}" if cut else ""
+    if call.rewrapped:
+        how = "uses a new leaf (nn.Parameter) made of a tensor of the graph"
+        return blame(call.operation, call.place, f"cuts the gradient{to}: it {how}")
     if call.unrecorded:
         how = "changes a tensor of the graph in place, and autograd does not know of it"
         return blame(call.operation, call.place, f"{how}: the gradient{to} misses the change")
@@ -82,10 +85,22 @@ def severed(call: TracedCall, leaves: Iterable[str]) -> Blame:
 
 def hook(watched: WatchedHook) -> Blame:
     """Return the blame of a hook that puts another gradient in the place of the right one."""
-    owner = "a module" if watched.kind.startswith("module") else "a tensor"
+    if watched.kind == "checkpoint":
+        return checkpoint(watched.attached)
+    if watched.kind == "saved tensors":
+        message = "tensors saved for the backward pass come back changed"
+        return blame("saved_tensors_hooks", watched.attached, message)
+    owner = watched.kind.removesuffix(" pre")
+    owner = {"node": "a grad_fn", "leaf": "a leaf"}.get(owner, f"a {owner}")
     attached = "" if watched.attached == watched.place else f"; attached{at(watched.attached)}"
     message = f"a backward hook on {owner} alters the gradient that passes through{attached}"
     return blame(f"hook {watched.name}", watched.place or watched.attached, message)
+
+
+def checkpoint(place: Place | None) -> Blame:
+    """Return the blame of an activation checkpoint."""
+    message = "the forward pass that is computed again in the backward pass differs from the first"
+    return blame("torch.utils.checkpoint", place, message)
 
 
 def listed(names: Sequence[str]) -> str:

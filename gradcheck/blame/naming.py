@@ -73,3 +73,8 @@ def _attribute(descriptor: Any) -> str | None:
 
 def _is_method(function: Any) -> bool:
     return str(getattr(function, "__qualname__", "")).startswith(("Tensor.", "TensorBase."))
+
+
+def is_grad_fn(function: Any) -> bool:
+    """Whether the call reads a tensor's ``grad_fn``."""
+    return getattr(getattr(function, "__self__", None), "__name__", None) == "grad_fn"

@@ -17,7 +17,12 @@ import torch.utils.hooks
 
 # (the Function's class, its real apply, positional and keyword arguments) -> result
 Applied = Callable[[Any, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
-HookWrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
+# (kind, hook) -> the hook to attach
+HookWrapper = Callable[[str, Callable[..., Any]], Callable[..., Any]]
+# (kind, pack, unpack) -> those to use
+SavedWrapper = Callable[
+    [str, Callable[..., Any], Callable[..., Any]], tuple[Callable[..., Any], Callable[..., Any]]
+]
 
 
 @contextlib.contextmanager
@@ -43,44 +48,63 @@ def function_apply(visit: Applied) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def module_hooks(wrap_hook: HookWrapper, wrap_pre_hook: HookWrapper) -> Iterator[None]:
-    """Wrap the full backward hooks of modules as they are attached to a forward pass."""
-    holder: Any = torch.utils.hooks.BackwardHook
-    original = holder.__init__
+def module_hooks(wrap: HookWrapper) -> Iterator[None]:
+    """Wrap the backward hooks of modules as they are attached to a forward pass."""
+    full: Any = torch.utils.hooks.BackwardHook
+    partial: Any = torch.nn.modules.module._WrappedHook  # those of register_backward_hook, long deprecated
+    originals = full.__init__, partial.__init__
 
     def init(self: Any, module: Any, user_hooks: Any, user_pre_hooks: Any) -> None:
-        hooks, pre_hooks = map(wrap_hook, user_hooks), map(wrap_pre_hook, user_pre_hooks)
-        original(self, module, list(hooks), list(pre_hooks))
+        hooks = [wrap("module", hook) for hook in user_hooks]
+        originals[0](self, module, hooks, [wrap("module pre", hook) for hook in user_pre_hooks])
 
-    holder.__init__ = init
+    def partial_init(self: Any, hook: Any, module: Any = None) -> None:
+        originals[1](self, wrap("module", hook), module)
+
+    full.__init__, partial.__init__ = init, partial_init
     try:
         yield
     finally:
-        holder.__init__ = original
+        full.__init__, partial.__init__ = originals
+
+
+class HookableNode:
+    """A ``grad_fn`` in the user's hands, whose hooks are wrapped as they are attached."""
+
+    def __init__(self, node: Any, wrap: HookWrapper) -> None:
+        self._node, self._wrap = node, wrap
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._node, name)
+
+    def register_hook(self, hook: Callable[..., Any]) -> Any:
+        """See ``torch.autograd.graph.Node``."""
+        return self._node.register_hook(self._wrap("node", hook))
+
+    def register_prehook(self, hook: Callable[..., Any]) -> Any:
+        """See ``torch.autograd.graph.Node``."""
+        return self._node.register_prehook(self._wrap("node pre", hook))
 
 
 @contextlib.contextmanager
-def checkpoints(met: Callable[[], None], bypass: bool) -> Iterator[None]:
-    """Call ``met`` at each activation checkpoint (``use_reentrant=False``); ``bypass`` runs them plainly."""
-    module: Any = sys.modules.get("torch.utils.checkpoint")
-    if module is None:
-        yield
-        return
-    original = module._checkpoint_without_reentrant_generator
+def saved_tensors(wrap: SavedWrapper) -> Iterator[None]:
+    """Wrap the hooks that decide what becomes of tensors saved for the backward pass."""
+    holder: Any = torch.autograd.graph.saved_tensors_hooks
+    original = holder.__enter__
 
-    def generator(*args: Any, **kwargs: Any) -> Iterator[None]:
-        met()
-        return _plainly() if bypass else original(*args, **kwargs)
+    def enter(self: Any) -> None:
+        if self.pack_hook is _same:
+            original(self)
+            return
+        kind = "checkpoint" if type(self).__name__ == "_checkpoint_hook" else "saved tensors"
+        hooks = wrap(kind, self.pack_hook, self.unpack_hook)
+        torch._C._autograd._push_saved_tensors_default_hooks(*hooks)
 
-    module._checkpoint_without_reentrant_generator = generator
+    holder.__enter__ = enter
     try:
         yield
     finally:
-        module._checkpoint_without_reentrant_generator = original
-
-
-def _plainly() -> Iterator[None]:
-    yield
+        holder.__enter__ = original
 
 
 @contextlib.contextmanager

@@ -50,6 +50,12 @@ class Recorder:
         """Attach the hook in a wrapper that notes whether it changes the gradient."""
         return self.hooks.watch(kind, hook)
 
+    def saved(
+        self, kind: str, pack: Callable[..., Any], unpack: Callable[..., Any]
+    ) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Note whether saved tensors come back as they went in."""
+        return self.hooks.watch_saved(kind, pack, unpack)
+
     def visit(self, invocation: Invocation) -> Any:
         """Execute the call and note what it did."""
         arguments = unique_tensors((invocation.args, invocation.kwargs))
@@ -74,6 +80,8 @@ class Recorder:
         )
         call.random = random is not None and not all(map(torch.equal, random, _generator_state(arguments)))
         call.variables = variables
+        makers = {i: self.flow.maker(arguments[i]) for i in variables}
+        call.rewrapped = {i: maker for i, maker in makers.items() if maker in self.flow.leaves}
         call.differentiates = call.operation in _DIFFERENTIATING
         call.keeps_graph = call.differentiates and bool(invocation.kwargs.get("create_graph"))
         call.written = tuple(i for i, tensor in enumerate(arguments) if _state(tensor)[0] != before[i][0])

@@ -11,6 +11,7 @@ import torch
 from gradcheck.blame.calls import TracedCall
 from gradcheck.blame.chance import Chance
 from gradcheck.blame.computation import Computation
+from gradcheck.blame.flow import storage
 from gradcheck.blame.hooks import HookWatch
 from gradcheck.blame.location import Place, raised_at
 from gradcheck.blame.pullback import accumulated, vjp
@@ -48,19 +49,15 @@ def record(
     *,
     keep: Collection[Key] = (),
     disabled_hooks: Collection[str] = (),
-    plain: bool = False,
 ) -> Recording:
-    """Run forward and backward under a recorder. Cotangents are drawn where none are given.
-
-    ``plain``: without activation checkpoints.
-    """
+    """Run forward and backward under a recorder. Cotangents are drawn where none are given."""
     recorder = Recorder(keep, disabled_hooks)
     with contextlib.ExitStack() as stack:
 
         def run() -> tuple[Mapping[str, torch.Tensor], Sequence[torch.Tensor]]:
             return stack.enter_context(computation.running({}, track=True))
 
-        (leaves, outputs), tracer = run_traced(run, recorder, plain)
+        (leaves, outputs), tracer = run_traced(run, recorder)
         drawn = _cotangents(outputs, cotangents, chance)
         error, gradients = None, dict[str, torch.Tensor | None]()
         try:
@@ -141,8 +138,10 @@ def _recording(
         if id(tensor) in names
     }
     last = recorder.flow.sources(outputs)
+    owners = _owners(recorder, leaves, known)
     for call in recorder.calls:
-        call.inputs = tuple(known.get(source, source) for source in call.inputs)
+        call.rewrapped = {i: owners[name] for i, name in call.rewrapped.items() if name in owners}
+        call.inputs = (*(known.get(source, source) for source in call.inputs), *call.rewrapped.values())
     return Recording(
         tuple(recorder.calls),
         tuple(output.detach() for output in outputs),
@@ -156,6 +155,20 @@ def _recording(
         error,
         raised_at(error.__traceback__) if error is not None else None,
     )
+
+
+def _owners(
+    recorder: Recorder, leaves: Mapping[str, torch.Tensor], known: Mapping[str, str]
+) -> dict[str, str]:
+    """Return, for each leaf that the run made in memory of the graph, whose memory it is."""
+    memory = {storage(leaf): name for name, leaf in leaves.items()}
+    aliases = recorder.flow.aliases
+    found = {}
+    for name, tensor in recorder.flow.leaves.items():
+        owner = memory.get(storage(tensor), aliases.get(name))
+        if name not in known and owner is not None:
+            found[name] = known.get(owner, owner)
+    return found
 
 
 def _leaves_of(calls: Sequence[TracedCall], known: Mapping[str, str]) -> dict[str, frozenset[str]]:

@@ -7,29 +7,30 @@ the claimed gradient does not know of.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from gradcheck.blame.calls import TracedCall
 from gradcheck.blame.problem import results_of
-from gradcheck.blame.trace import Invocation, Key, unique_tensors
+from gradcheck.blame.trace import Invocation, Key, Passive, unique_tensors
 from gradcheck.subjects.torch import tree
 
 
 @dataclass
 class Constant:
-    """What a call contributed at the base point: severed results, an in-place change, tensors read unseen."""
+    """What a call contributed at the base point, by the ways in which values pass unseen."""
 
     results: dict[int, torch.Tensor] = field(default_factory=dict)
     value: Any = None
     changes: dict[int, torch.Tensor] = field(default_factory=dict)
     reads: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
+    rewrapped: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
-class Freezer:
+class Freezer(Passive):
     """Runs with the given calls frozen to their constants; without ``constants`` it collects them."""
 
     def __init__(
@@ -39,10 +40,6 @@ class Freezer:
         self._calls, self._collecting = calls, constants is None
         self._current: TracedCall | None = None
         self._inner_calls = 0
-
-    def hook(self, kind: str, hook: Callable[..., Any]) -> Callable[..., Any]:
-        """Leave hooks alone: nothing is differentiated here."""
-        return hook
 
     def visit(self, invocation: Invocation) -> Any:
         """Execute the call, and put what it was in the place of what it is where it is frozen."""
@@ -54,6 +51,8 @@ class Freezer:
             self.constants[call.key] = Constant()
         arguments = unique_tensors((invocation.args, invocation.kwargs))
         before = {i: arguments[i].detach().clone() for i in call.unrecorded}
+        if not self._collecting:
+            invocation = _exchanged(invocation, arguments, self.constants[call.key].rewrapped)
         result = invocation.run()
         results = results_of(result, [arguments[i] for i in call.written])
         if self._collecting:
@@ -72,6 +71,7 @@ class Freezer:
         constant = self.constants[call.key]
         constant.results = {i: results[i].detach().clone() for i in call.severed}
         constant.value = copy.deepcopy(result) if call.severed_value else None
+        constant.rewrapped = {i: arguments[i].detach().clone() for i in call.rewrapped}
         constant.changes = {i: arguments[i].detach() - value for i, value in before.items()}
 
     def _freeze(
@@ -112,3 +112,16 @@ class Freezer:
         exchanged = {id(tensors[p]): reads[self._inner_calls, p] for p in positions}
         args, kwargs = tree.replace((args, kwargs), lambda tensor: exchanged.get(id(tensor), tensor))
         return args, kwargs
+
+
+def _exchanged(
+    invocation: Invocation, arguments: list[torch.Tensor], constants: Mapping[int, torch.Tensor]
+) -> Invocation:
+    """Return the call with some of its arguments replaced."""
+    if not constants:
+        return invocation
+    by_id = {id(arguments[i]): value for i, value in constants.items()}
+    args, kwargs = tree.replace(
+        (invocation.args, invocation.kwargs), lambda tensor: by_id.get(id(tensor), tensor)
+    )
+    return replace(invocation, args=args, kwargs=kwargs)

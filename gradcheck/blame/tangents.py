@@ -7,7 +7,7 @@ What it gets wrong in directions that never occur is no fault of the computation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,12 +15,12 @@ import torch
 from gradcheck.blame.arrangement import copy, moved
 from gradcheck.blame.calls import TracedCall
 from gradcheck.blame.computation import Computation
-from gradcheck.blame.trace import Invocation, Key, run_traced, unique_tensors
+from gradcheck.blame.trace import Invocation, Key, Passive, run_traced, unique_tensors
 
 Tangents = Mapping[Key, Sequence[torch.Tensor]]
 
 
-class _Arguments:
+class _Arguments(Passive):
     """Keeps a copy of the differentiable arguments of the given calls."""
 
     def __init__(self, calls: Mapping[Key, TracedCall]) -> None:
@@ -33,12 +33,6 @@ class _Arguments:
             arguments = unique_tensors((invocation.args, invocation.kwargs))
             self.found[call.key] = [copy(arguments[i]) for i in call.variables]
         return invocation.run()
-
-    def inside(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return args, kwargs
-
-    def hook(self, kind: str, hook: Callable[..., Any]) -> Callable[..., Any]:
-        return hook
 
 
 def natural(

@@ -7,6 +7,7 @@ notes what flows where, the verifier first examines it alone, the replay may put
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,22 +57,50 @@ class Visitor(Protocol):
         ...
 
     def hook(self, kind: str, hook: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the hook to attach instead: ``kind`` is "tensor", "module" or "module pre"."""
+        """Return the hook to attach instead: ``kind`` says to what, and "pre" where it comes before."""
         ...
+
+    def saved(
+        self, kind: str, pack: Callable[..., Any], unpack: Callable[..., Any]
+    ) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Return the hooks on saved tensors to use instead."""
+        ...
+
+
+class Passive:
+    """A visitor that leaves everything as it is, to be refined."""
+
+    def visit(self, invocation: Invocation) -> Any:
+        """Make the call."""
+        return invocation.run()
+
+    def inside(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Leave the insides of custom Functions alone."""
+        return args, kwargs
+
+    def hook(self, kind: str, hook: Callable[..., Any]) -> Callable[..., Any]:
+        """Leave hooks alone."""
+        return hook
+
+    def saved(
+        self, kind: str, pack: Callable[..., Any], unpack: Callable[..., Any]
+    ) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Leave saved tensors alone."""
+        return pack, unpack
 
 
 class Tracer(TorchFunctionMode):
     """A context in which every operation goes to the visitor. Calls within calls are part of these.
 
     Functions under an activation checkpoint with ``use_reentrant=True`` are run plainly, so that what is in
-    them is seen with grad mode on; ``plain`` runs the others plainly too.
+    them is seen with grad mode on; ``checkpoints`` says where.
     """
 
-    def __init__(self, visitor: Visitor, plain: bool = False) -> None:
+    def __init__(self, visitor: Visitor) -> None:
         super().__init__()
         self.transformed: dict[str, None] = {}
         self.checkpoints: dict[Place, None] = {}
-        self._visitor, self._plain = visitor, plain
+        self._visitor = visitor
         self._occurrences: Counter[tuple[str, str, int]] = Counter()
         self._in_call = self._in_forward = False
         self._stack = contextlib.ExitStack()
@@ -80,12 +109,8 @@ class Tracer(TorchFunctionMode):
         visitor = self._visitor
         self._stack.enter_context(patches.eager())
         self._stack.enter_context(patches.function_apply(self._apply))
-        self._stack.enter_context(
-            patches.module_hooks(
-                lambda hook: visitor.hook("module", hook), lambda hook: visitor.hook("module pre", hook)
-            )
-        )
-        self._stack.enter_context(patches.checkpoints(self._met_checkpoint, self._plain))
+        self._stack.enter_context(patches.module_hooks(visitor.hook))
+        self._stack.enter_context(patches.saved_tensors(visitor.saved))
         super().__enter__()  # type: ignore[no-untyped-call]  # untyped in torch
         return self
 
@@ -108,7 +133,10 @@ class Tracer(TorchFunctionMode):
             return func(*args, **kwargs)
         operation = naming.operation(func)
         if operation is None:
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            if naming.is_grad_fn(func) and result is not None and location.is_users(sys._getframe(1).f_code):
+                return patches.HookableNode(result, self._visitor.hook)
+            return result
         if operation == "Tensor.register_hook":
             tensor, hook = args
             return func(tensor, self._visitor.hook("tensor", hook), **kwargs)
@@ -121,18 +149,15 @@ class Tracer(TorchFunctionMode):
             return real(*args, **kwargs)
         if cls.__name__ == "CheckpointFunction" and cls.__module__ == "torch.utils.checkpoint":
             run_function, _preserve_rng_state, *inputs = args
-            self._met_checkpoint()
+            place = location.caller()
+            if place is not None:
+                self.checkpoints[place] = None
             return run_function(*inputs)
         self._in_forward = True
         try:
             return self._report(f"{cls.__name__}.apply", real, args, kwargs, custom=cls)
         finally:
             self._in_forward = False
-
-    def _met_checkpoint(self) -> None:
-        place = location.caller()
-        if place is not None:
-            self.checkpoints[place] = None
 
     def _report(
         self,
@@ -156,9 +181,9 @@ class Tracer(TorchFunctionMode):
             self._in_call = False
 
 
-def run_traced(run: Callable[[], Any], visitor: Visitor, plain: bool = False) -> tuple[Any, Tracer]:
+def run_traced(run: Callable[[], Any], visitor: Visitor) -> tuple[Any, Tracer]:
     """Run under a tracer that reports to the visitor."""
-    with Tracer(visitor, plain) as tracer:
+    with Tracer(visitor) as tracer:
         return run(), tracer
 
 

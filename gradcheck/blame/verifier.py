@@ -6,7 +6,7 @@ from the recording.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from gradcheck.blame.calls import TracedCall
 from gradcheck.blame.chance import Chance
 from gradcheck.blame.problem import Problem, of_call, second_order
 from gradcheck.blame.tangents import Tangents
-from gradcheck.blame.trace import Invocation, Key, unique_tensors
+from gradcheck.blame.trace import Invocation, Key, Passive, unique_tensors
 from gradcheck.blame.verification import Verification, verify, worst
 from gradcheck.report.records import Verdict
 from gradcheck.subjects.torch.layout import is_number, wide
@@ -37,7 +37,7 @@ class Settings:
     tangents: Tangents = field(default_factory=dict)
 
 
-class Verifier:
+class Verifier(Passive):
     """Examines the given calls as they come by; each gets its ``verification``."""
 
     def __init__(self, calls: Mapping[Key, TracedCall], settings: Settings) -> None:
@@ -50,14 +50,6 @@ class Verifier:
             with patches.undisturbed():
                 call.verification = verify_call(invocation, call, self._settings)
         return invocation.run()
-
-    def inside(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Leave the insides of custom Functions alone."""
-        return args, kwargs
-
-    def hook(self, kind: str, hook: Callable[..., Any]) -> Callable[..., Any]:
-        """Leave hooks alone."""
-        return hook
 
 
 def verify_call(invocation: Invocation, call: TracedCall, settings: Settings) -> Verification:

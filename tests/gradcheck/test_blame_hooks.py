@@ -43,28 +43,57 @@ def test_a_tensor_hook_that_alters_is_blamed_and_one_that_looks_is_not():
     assert not result.all_calls_right
 
 
+def halve(gradient):  # halves in place
+    gradient.mul_(0.5)
+
+
 def test_a_hook_that_writes_into_its_gradient_is_blamed():
     x = torch.randn(3, requires_grad=True)
 
     def run():
         y = x.exp()
-        y.register_hook(lambda gradient: gradient.mul_(0.5) and None)  # writes
+        y.register_hook(halve)
         return [y.sin()]
 
-    run_once = lambda: [torch.sin(_hooked(x))]  # noqa: E731 - one expression
-    assert run is not run_once
-    (blame,) = find_blame(run_once, {"x": x}).blames
+    (blame,) = find_blame(run, {"x": x}).blames
     assert blame.location == line("halves in place")
 
 
-def _halve(gradient):  # halves in place
-    gradient.mul_(0.5)
+def doubled(grad_inputs, grad_outputs):  # doubled
+    return tuple(2 * g for g in grad_inputs)
 
 
-def _hooked(x):
-    y = x.exp()
-    y.register_hook(_halve)
-    return y
+def test_a_hook_on_a_grad_fn_is_blamed():
+    x = torch.randn(3, requires_grad=True)
+
+    def run():
+        y = x.exp()
+        y.grad_fn.register_hook(doubled)
+        return [y.sin()]
+
+    (blame,) = find_blame(run, {"x": x}).blames
+    assert blame.location == line("doubled")
+
+
+def test_saved_tensors_that_come_back_changed_are_blamed():
+    x = torch.randn(3, requires_grad=True)
+
+    def run():
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: t.half(), lambda t: t.double()):  # half
+            return [x.sin()]
+
+    (blame,) = find_blame(run, {"x": x}).blames
+    assert (blame.operation, blame.location) == ("saved_tensors_hooks", line("half"))
+
+
+def test_saved_tensors_that_come_back_the_same_are_innocent():
+    x = torch.randn(3, requires_grad=True)
+
+    def run():
+        with torch.autograd.graph.save_on_cpu():
+            return [x.sin()]
+
+    assert find_blame(run, {"x": x}).all_calls_right
 
 
 def test_a_hook_on_a_leaf_is_found_and_stays_as_it_was():
@@ -102,6 +131,14 @@ def test_a_module_hook_that_alters_is_blamed(hook):
     assert blame.operation == f"hook {hook.__name__}"
     assert blame.location == line(hook.__name__)
     assert "module" in blame.message
+
+
+@pytest.mark.filterwarnings("ignore:Using a non-full backward hook")
+def test_a_module_hook_of_the_old_kind_is_blamed():
+    layer, x = nn.Linear(3, 4), torch.randn(5, 3, requires_grad=True)
+    layer.register_backward_hook(scale)
+    (blame,) = find_blame(lambda: [layer(x)], {"x": x}).blames
+    assert blame.location == line("scale")
 
 
 def test_hooks_that_only_look_leave_everything_right():

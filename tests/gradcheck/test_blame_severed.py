@@ -80,9 +80,17 @@ def into_buffer(x, w):
     return x * buffer
 
 
+def new_leaf(x, w):
+    return x * nn.Parameter(w)  # new_leaf
+
+
+def new_leaf_of_a_result(x, w):
+    return x * nn.Parameter(w * 2)  # new_leaf_of_a_result
+
+
 CUTS = [
     detach, data, item, as_float, tolist, round_trip, without_grad, inference, data_written,
-    written_without_grad, into_buffer,
+    written_without_grad, into_buffer, new_leaf, new_leaf_of_a_result,
 ]  # fmt: skip
 
 
