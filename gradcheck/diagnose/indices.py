@@ -10,6 +10,10 @@ from gradcheck.diagnose.evidence import Array
 from gradcheck.diagnose.words import listing
 
 
+# Of fewer indices, those at equal distances are often so by accident.
+_FEW = 6
+
+
 @dataclass(frozen=True)
 class Indices:
     """``words`` ("the last row"), ``slice`` as in Python ("3:"), and what the description costs."""
@@ -39,7 +43,7 @@ def describe_indices(hit: Array, seen: Array, one: str, many: str) -> Indices | 
     if not ((missed > first) & (missed < last)).any():
         return Indices(f"the {many} {first} to {last}", f"{first}:{last + 1}", 0.4)
     steps = np.unique(np.diff(chosen))
-    if steps.size == 1 and chosen.size > 2:
+    if steps.size == 1 and chosen.size > 2 and seen.sum() >= _FEW:
         return Indices(f"every {_nth(int(steps[0]))} {one} from {first} on", f"{first}::{steps[0]}", 0.5)
     if chosen.size <= max(1, int(seen.sum()) // 2):
         cost = 0.6 + 0.1 * min(int(chosen.size), 10)

@@ -36,11 +36,12 @@ def _common_factor(scene: Scene, diagnoses: Mapping[str, tuple[Diagnosis, ...]])
             continue
         ratio, example = ratios[names[0]]
         named = scene.name_factor("", ratio, float(example.details.get("uncertainty", 1e-9)))
-        words = "have the wrong sign" if ratio == -1 else f"are {text} times the true ones"
-        words += named.after(text) if named and ratio != -1 else ""
+        negated = text == "-1"
+        words = "have the wrong sign" if negated else f"are {text} times the true ones"
+        words += named.after(text) if named and not negated else ""
         message = f"The gradients of {listing(names)} all {words}; {_where(scene, names)}"
         message += f" {named.question[0].upper()}{named.question[1:]}" if named and named.question else ""
-        kind = "sign" if ratio == -1 else "scale"
+        kind = "sign" if negated else "scale"
         fit = min(ratios[name][1].fit for name in names)
         yield Diagnosis(kind, message, fit, {"parameters": names, "ratio": ratio})
 

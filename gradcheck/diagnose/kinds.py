@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from types import MappingProxyType
 
 from gradcheck.diagnose.accumulation import accumulated, repeats
+from gradcheck.diagnose.beside_penalty import beside_penalty
 from gradcheck.diagnose.elementwise import elementwise
 from gradcheck.diagnose.hypothesis import Hypothesis
+from gradcheck.diagnose.lost_sum import lost_sum
 from gradcheck.diagnose.masked import masked
-from gradcheck.diagnose.missing_term import lost_sum, missing_term
+from gradcheck.diagnose.missing_term import missing_term
 from gradcheck.diagnose.mutates import mutates
 from gradcheck.diagnose.non_finite import non_finite
 from gradcheck.diagnose.partial import partial
@@ -62,6 +64,7 @@ FITTED: tuple[Propose, ...] = (
     permuted,
     swapped,
     missing_term,
+    beside_penalty,
     lost_sum,
     low_rank,
     unreduced,

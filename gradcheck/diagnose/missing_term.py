@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import numpy as np
 
+from gradcheck.diagnose.bases import Basis, bases
 from gradcheck.diagnose.evidence import Array
 from gradcheck.diagnose.hypothesis import Hypothesis
-from gradcheck.diagnose.numbers import Named
 from gradcheck.diagnose.sample import Sample
 from gradcheck.diagnose.scene import Scene
 from gradcheck.diagnose.words import number
@@ -20,31 +19,15 @@ def missing_term(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     if sample.misshapen or not sample.clear or sample.wrong.sum() < 2:
         return
     yield from _known_terms(sample, scene)
-    for words, basis, cost in _bases(sample, scene):
-        coefficient = _project(sample.error, basis, sample)
+    for basis in bases(sample, scene):
+        coefficient = _project(sample.error, basis.array, sample)
         if coefficient is None:
             continue
-        fit = sample.fit(sample.claimed - coefficient.real * basis)
-        details = {"term": words, "coefficient": -coefficient.real}
-        yield Hypothesis("missing-term", _message(sample, scene, words, coefficient.real), fit, cost, details)
-    yield from _scaled_but_for_a_term(sample, scene)
-
-
-def _bases(sample: Sample, scene: Scene) -> Iterator[tuple[str, Array, float]]:
-    """Yield what the error may be proportional to: words, array, cost."""
-    for name, array in scene.known_arrays(sample.name).items():
-        basis = np.asarray(array)
-        if basis.dtype.kind not in "fc":
-            continue
-        own = name == sample.name
-        if basis.shape == sample.shape:
-            yield name, basis, 4.0 if own else 5.0
-        elif basis.ndim == 2 and basis.T.shape == sample.shape:
-            yield f"{name}ᵀ", basis.T, 5.0
-        if own:
-            yield f"sign({name})", np.sign(basis), 4.2
-            yield f"{name}³", basis**3, 5.0
-    yield "1 (the same in every entry)", np.ones(sample.shape), 4.5
+        fit = sample.fit(sample.claimed - coefficient.real * basis.array)
+        details = {"term": basis.words, "coefficient": -coefficient.real}
+        message = _message(sample, scene, basis, coefficient.real)
+        yield Hypothesis("missing-term", message, fit, basis.cost, details)
+    yield from _replaced_by_constant(sample, scene)
 
 
 def _project(error: Array, basis: Array, sample: Sample) -> complex | None:
@@ -56,36 +39,47 @@ def _project(error: Array, basis: Array, sample: Sample) -> complex | None:
     return complex(np.vdot(basis[known], error[known])) / size if size > 0 else None
 
 
-def _message(sample: Sample, scene: Scene, words: str, coefficient: float) -> str:
-    name, named = sample.name, scene.name_coefficient(coefficient)
-    term = f"{number(abs(coefficient))} × {words}"
-    term += _strength(coefficient, named)
+def _message(sample: Sample, scene: Scene, basis: Basis, coefficient: float) -> str:
+    name, size = sample.name, number(abs(coefficient))
+    named = scene.name_coefficient(coefficient)
+    term = f"{size} × {basis.words}{named.in_brackets(size) if named else ''}"
     if coefficient > 0:
-        return (
-            f"{name}'s gradient has the term {term} too many: "
-            "is a penalty in the gradient that is not in the loss, or a term added twice?"
-        )
-    missing = f"The term {term} is missing from {name}'s gradient"
-    return f"{missing}: {_penalty(name, words, coefficient)}" if words in _own_terms(name) else f"{missing}."
+        message = f"{name}'s gradient has the term {term} too many"
+        question = "is a penalty in the gradient that is not in the loss, or a term added twice?"
+        return f"{message}: {question}" if basis.own else f"{message}."
+    message = f"The term {term} is missing from {name}'s gradient"
+    if not basis.own:
+        return f"{message}."
+    penalty = _penalty(name, basis.words, abs(coefficient))
+    if named is not None:
+        return f"{message}: the gradient of a penalty {penalty}, or of a part of it."
+    return (
+        f"{message}: is that the gradient of a penalty {penalty}, or is {name} forgotten where the gradient "
+        "repeats the forward pass?"
+    )
 
 
-def _strength(coefficient: float, named: Named | None) -> str:
-    """Say in brackets what a coefficient is, where that is known."""
-    if named is None:
-        return ""
-    return f" ({named.where if named.formula == number(abs(coefficient)) else named.text})"
+def _penalty(name: str, words: str, k: float) -> str:
+    """Return the regularisation term whose gradient is k times the words."""
+    return f"{number(k / 2)}·sum({name}²)" if words == name else f"{number(k)}·sum(|{name}|)"
 
 
-def _own_terms(name: str) -> tuple[str, str]:
-    return name, f"sign({name})"
-
-
-def _penalty(name: str, words: str, coefficient: float) -> str:
-    """Say which regularisation term has that gradient."""
-    k = abs(coefficient)
-    if words == name:
-        return f"the gradient of a penalty {number(k / 2)}·sum({name}²), or of a part of it."
-    return f"the gradient of a penalty {number(k)}·sum(|{name}|), or of a part of it."
+def _replaced_by_constant(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
+    """Propose a term k·W that lost its W: k stands there instead."""
+    value = sample.value
+    if value is None or value.shape != sample.shape or sample.known.sum() < 3:
+        return
+    k = _project(sample.error, 1 - value, sample)
+    if k is None or k.real == 0:
+        return
+    named = scene.name_coefficient(k.real)
+    size = number(k.real)
+    message = (
+        f"{sample.name}'s gradient has the term {size}{named.in_brackets(size) if named else ''} "
+        f"where it should have {size} × {sample.name}: is {sample.name} forgotten as a factor?"
+    )
+    fit = sample.fit(sample.claimed - k.real * (1 - value))
+    yield Hypothesis("missing-term", message, fit, 4.6, {"term": sample.name, "coefficient": -k.real})
 
 
 def _known_terms(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
@@ -100,91 +94,3 @@ def _known_terms(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
             details = {"term": words, "times": -sign}
             fit = sample.fit(sample.claimed + sign * basis)
             yield Hypothesis("missing-term", message, fit, 3.5 + 0.1 * abs(sign), details)
-
-
-def _scaled_but_for_a_term(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
-    """Propose claimed = r true + k value: the data term has a factor, the regularisation has not."""
-    value = sample.value
-    if value is None or value.shape != sample.shape or sample.known.sum() < 3:
-        return
-    columns = np.stack([sample.expected[sample.known], value[sample.known]], axis=1)
-    if np.linalg.matrix_rank(columns, tol=1e-8 * float(np.abs(columns).max(initial=1e-300))) < 2:
-        return
-    found = np.linalg.lstsq(columns, sample.claimed[sample.known], rcond=None)[0]
-    ratio, k = complex(found[0]).real, complex(found[1]).real
-    if ratio == 0 or abs(ratio - 1) < 1e-9:
-        return
-    named: Named | None = scene.name_factor(sample.name, ratio, 1e-8)
-    if named is None:
-        return
-    strength = k / (1 - ratio)
-    known = scene.name_coefficient(strength)
-    if known is None and sample.known.sum() < 4:  # two unknowns fit three numbers too easily
-        return
-    term = f"{number(strength)} × {sample.name}" + _strength(strength, known)
-    message = f"{sample.name}'s gradient is {number(ratio)} times the true one{named.after(number(ratio))}"
-    message += f", except for the term {term}, which is right"
-    message += f"; {named.question}" if named.question else "."
-    fit = sample.fit((sample.claimed - k * value) / ratio)
-    yield Hypothesis("scale", message, fit, 5.0, {"ratio": ratio, "coefficient": strength})
-
-
-def lost_sum(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
-    """Propose an error that is constant, or a known profile, along an axis: a sum along it is forgotten.
-
-    The backward passes of a mean, a softmax or a normalisation subtract such terms.
-    """
-    if sample.misshapen or not sample.clear or not sample.complete or sample.wrong.sum() < 4:
-        return
-    ndim = len(sample.shape)
-    for size in range(1, ndim + 1):
-        for axes in itertools.combinations(range(ndim), size):
-            if np.prod([sample.shape[axis] for axis in axes]) < 3 or size == ndim > 1:
-                continue
-            yield from _profiles(sample, axes)
-
-
-def _profiles(sample: Sample, axes: tuple[int, ...]) -> Iterator[Hypothesis]:
-    along = f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
-    mean = sample.error.mean(axis=axes, keepdims=True)
-    if len(axes) < len(sample.shape):
-        message = (
-            f"{sample.name}'s gradient is off by a number that is the same along {along}: "
-            "is a term that passes through a sum or a mean over it (a mean, a bias, a normaliser) forgotten?"
-        )
-        yield Hypothesis(
-            "missing-term", message, sample.fit(sample.claimed - mean), 5.0, {"axes": list(axes)}
-        )
-    value = sample.value
-    if value is None or value.shape != sample.shape or value.dtype.kind == "c":
-        return
-    centred = value - value.mean(axis=axes, keepdims=True)
-    fitted = _along(sample.error, centred, axes)
-    message = (
-        f"{sample.name}'s gradient is off by a multiple of {sample.name} minus its mean along {along}: "
-        "is the path through a variance forgotten?"
-    )
-    yield Hypothesis("missing-term", message, sample.fit(sample.claimed - fitted), 6.0, {"axes": list(axes)})
-    both = sample.error.mean(axis=axes, keepdims=True) + fitted
-    message = (
-        f"{sample.name}'s gradient is off by a constant and a multiple of {sample.name} along {along}: "
-        "are the paths through a mean and a variance forgotten?"
-    )
-    fit = sample.fit(sample.claimed - both)
-    if np.prod([sample.shape[axis] for axis in axes]) > 3:
-        yield Hypothesis("missing-term", message, fit, 6.5, {"axes": list(axes)})
-    soft = np.exp(value - value.max(axis=axes, keepdims=True))
-    message = (
-        f"{sample.name}'s gradient is off by a multiple of softmax({sample.name}) along {along}: "
-        "is the sum in the derivative of softmax (or of a log-sum-exp) forgotten?"
-    )
-    fit = sample.fit(sample.claimed - _along(sample.error, soft, axes))
-    yield Hypothesis("missing-term", message, fit, 5.5, {"axes": list(axes)})
-
-
-def _along(error: Array, profile: Array, axes: tuple[int, ...]) -> Array:
-    """Return the least-squares multiple of a profile within each slice along the axes."""
-    size = (profile**2).sum(axis=axes, keepdims=True)
-    product = (profile * error).sum(axis=axes, keepdims=True)
-    result: Array = profile * np.where(size > 0, product / np.where(size > 0, size, 1), 0)
-    return result

@@ -29,6 +29,10 @@ class Named:
         formula = "" if self.formula == number.lstrip("-") else f": {self.formula}"
         return f"{formula}, and {self.where}" if self.where else formula
 
+    def in_brackets(self, number: str) -> str:
+        """Return what to write in brackets after a coefficient: " (2·0.1, and 0.1 is decay)"."""
+        return f" ({self.where if self.formula == number.lstrip('-') else self.text})"
+
     @property
     def text(self) -> str:
         """The factor on its own: "1/32, and 32 is the batch size"."""

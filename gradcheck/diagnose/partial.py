@@ -15,6 +15,9 @@ from gradcheck.diagnose.sample import Sample
 from gradcheck.diagnose.scene import Scene
 from gradcheck.diagnose.words import axis_words, entry
 
+# With fewer entries, those that occur more than once are too easily those that are wrong; rows tell more.
+_FEW_ROWS = 8
+
 
 @dataclass(frozen=True)
 class Region:
@@ -105,7 +108,8 @@ def _box(sample: Sample, looked: Array) -> Region | None:
 
 def _rows_of_indices(sample: Sample, scene: Scene, looked: Array) -> Iterator[Region]:
     """Yield rows that a known array of indices names more than once, as those of an embedding are."""
-    if not sample.shape:
+    rows = looked.any(axis=tuple(range(1, len(sample.shape)))) if sample.shape else looked
+    if rows.sum() < (_FEW_ROWS if len(sample.shape) < 2 else _FEW_ROWS // 2):
         return
     shape = [-1] + [1] * (len(sample.shape) - 1)
     for name, array in scene.facts.arrays.items():
