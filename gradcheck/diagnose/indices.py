@@ -9,7 +9,6 @@ import numpy as np
 from gradcheck.diagnose.evidence import Array
 from gradcheck.diagnose.words import listing
 
-
 # Of fewer indices, those at equal distances are often so by accident.
 _FEW = 6
 
