@@ -140,10 +140,10 @@ class _Search:
         recording = self.recording
         if call.user_defined and not call.cotangents and recording.error is None:
             return False
-        return call.id in recording.reaching and self._concerns(call)
+        return call.id in recording.ancestry.reaching and self._concerns(call)
 
     def _concerns(self, call: TracedCall) -> bool:
-        leaves = self.recording.leaves_of[call.id]
+        leaves = self.recording.ancestry.leaves_of[call.id]
         return not self.wrong or not leaves or bool(leaves & self.wrong)
 
     def _verify(
@@ -216,7 +216,7 @@ class _Search:
         return {name: self.chance.direction(self.computation.values[name]) for name in names}
 
     def _severed_blame(self, call: TracedCall) -> Blame:
-        leaves = self.recording.leaves_of[call.id]
+        leaves = self.recording.ancestry.cut_by(call)
         return messages.severed(call, leaves & self.wrong if self.wrong else leaves)
 
     # Hooks

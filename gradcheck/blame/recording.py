@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
+from gradcheck.blame.ancestry import Ancestry, trace_back
 from gradcheck.blame.calls import TracedCall
 from gradcheck.blame.chance import Chance
 from gradcheck.blame.computation import Computation
-from gradcheck.blame.flow import storage
 from gradcheck.blame.hooks import HookWatch
 from gradcheck.blame.location import Place, raised_at
 from gradcheck.blame.pullback import accumulated, vjp
@@ -25,8 +25,8 @@ Gradients = Mapping[str, torch.Tensor | None]
 class Recording:
     """What a watched run showed.
 
-    ``leaves_of`` names, by call, the leaves that its inputs depend on; ``reaching`` are the calls that the
-    outputs depend on. ``error`` and ``raised`` are set where the backward pass raised.
+    ``unseen`` names what the trace could not look into. ``error`` and ``raised`` are set where the backward
+    pass raised.
     """
 
     calls: tuple[TracedCall, ...]
@@ -34,8 +34,7 @@ class Recording:
     cotangents: tuple[torch.Tensor, ...]
     gradients: Gradients
     hooks: HookWatch
-    leaves_of: Mapping[str, frozenset[str]]
-    reaching: frozenset[str]
+    ancestry: Ancestry
     unseen: tuple[str, ...]
     checkpoints: tuple[Place, ...]
     error: Exception | None = None
@@ -131,60 +130,15 @@ def _recording(
     gradients: Gradients,
     error: Exception | None,
 ) -> Recording:
-    names = {id(leaf): name for name, leaf in leaves.items()}
-    known = {
-        provisional: names[id(tensor)]
-        for provisional, tensor in recorder.flow.leaves.items()
-        if id(tensor) in names
-    }
-    last = recorder.flow.sources(outputs)
-    owners = _owners(recorder, leaves, known)
-    for call in recorder.calls:
-        call.rewrapped = {i: owners[name] for i, name in call.rewrapped.items() if name in owners}
-        call.inputs = (*(known.get(source, source) for source in call.inputs), *call.rewrapped.values())
     return Recording(
         tuple(recorder.calls),
         tuple(output.detach() for output in outputs),
         tuple(cotangents),
         gradients,
         recorder.hooks,
-        _leaves_of(recorder.calls, known),
-        _reaching(recorder.calls, last),
+        trace_back(recorder.flow, recorder.calls, leaves, outputs),
         (*recorder.flow.untraced, *tracer.transformed),
         tuple(tracer.checkpoints),
         error,
         raised_at(error.__traceback__) if error is not None else None,
     )
-
-
-def _owners(
-    recorder: Recorder, leaves: Mapping[str, torch.Tensor], known: Mapping[str, str]
-) -> dict[str, str]:
-    """Return, for each leaf that the run made in memory of the graph, whose memory it is."""
-    memory = {storage(leaf): name for name, leaf in leaves.items()}
-    aliases = recorder.flow.aliases
-    found = {}
-    for name, tensor in recorder.flow.leaves.items():
-        owner = memory.get(storage(tensor), aliases.get(name))
-        if name not in known and owner is not None:
-            found[name] = known.get(owner, owner)
-    return found
-
-
-def _leaves_of(calls: Sequence[TracedCall], known: Mapping[str, str]) -> dict[str, frozenset[str]]:
-    found: dict[str, frozenset[str]] = {}
-    names = frozenset(known.values())
-    for call in calls:
-        sources = [*call.inputs, *(known.get(s, s) for read in call.hidden for s in read.sources)]
-        direct = frozenset(source for source in sources if source in names)
-        found[call.id] = direct.union(*(found.get(source, frozenset()) for source in sources))
-    return found
-
-
-def _reaching(calls: Sequence[TracedCall], last: Sequence[str]) -> frozenset[str]:
-    reached = set(last)
-    for call in reversed(calls):
-        if call.id in reached:
-            reached.update(call.inputs)
-            reached.update(source for read in call.hidden for source in read.sources)
-    return frozenset(reached)
