@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from gradcheck.plugin.fixture import Verifier
 
+TARGETS: pytest.StashKey[frozenset[Path]] = pytest.StashKey()
+SEED: pytest.StashKey[int | None] = pytest.StashKey()
+
 _INI = {
     "order": "1, or 2 to verify second derivatives as well",
     "rtol": "relative tolerance (default: by dtype)",
@@ -52,18 +55,25 @@ def pytest_configure(config: pytest.Config) -> None:
         "order, rtol, atol, effort, variations, allow, seed, ...",
     )
     from gradcheck.plugin.ledger import Ledger
-    from gradcheck.plugin.settings import prepare
 
-    prepare(config, tuple(_INI))
+    if _is_asked(config):
+        from gradcheck.plugin.settings import prepare
+
+        prepare(config, tuple(_INI))
     config.pluginmanager.register(Ledger(config), "gradcheck-ledger")
+
+
+def _is_asked(config: pytest.Config) -> bool:
+    """Whether anything was asked for: most runs have nothing to check, and do not wait for it."""
+    asked = [config.getoption(f"gradcheck_{name}") for name in ("html", "json", "seed")]
+    asked += [config.getini(f"gradcheck_{name}") for name in ("targets", *_INI)]
+    return any(asked) or hasattr(config, "workerinput")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Give an xdist worker the seed, which may have been drawn here."""
-    from gradcheck.plugin.settings import SEED
-
-    node.workerinput["gradcheck_seed"] = node.config.stash[SEED]
+    node.workerinput["gradcheck_seed"] = node.config.stash.get(SEED, None)
 
 
 # A fixture that hypothesis does not call suspicious must not be function-scoped; which test is running is
@@ -82,9 +92,7 @@ def gradcheck(pytestconfig: pytest.Config) -> Verifier:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect the targets of a file that ``gradcheck_targets`` names."""
-    from gradcheck.plugin.settings import TARGETS
-
-    if file_path not in parent.config.stash[TARGETS]:
+    if file_path not in parent.config.stash.get(TARGETS, ()):
         return None
     from gradcheck.plugin.items import TargetFile
 
@@ -94,9 +102,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Keep pytest from importing a file of targets a second time, as a module of tests that it is not."""
-    from gradcheck.plugin.settings import TARGETS
-
-    if module_path not in parent.config.stash[TARGETS]:
+    if module_path not in parent.config.stash.get(TARGETS, ()):
         return None
     from gradcheck.plugin.items import without_tests
 
@@ -117,6 +123,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitCode) -> Iterator[None]:
     """Write the reports that were asked for."""
     yield
-    from gradcheck.plugin.outputs import write_outputs
+    if session.config.getoption("gradcheck_html") or session.config.getoption("gradcheck_json"):
+        from gradcheck.plugin.outputs import write_outputs
 
-    write_outputs(session.config, complete=exitstatus != pytest.ExitCode.INTERRUPTED)
+        write_outputs(session.config, complete=exitstatus != pytest.ExitCode.INTERRUPTED)

@@ -84,9 +84,9 @@ class Ledger:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note a file of targets that cannot be loaded."""
-        from gradcheck.plugin.settings import TARGETS
+        from gradcheck.pytest_plugin import TARGETS
 
-        if report.failed and self.config.rootpath / report.nodeid in self.config.stash[TARGETS]:
+        if report.failed and self.config.rootpath / report.nodeid in self.config.stash.get(TARGETS, ()):
             self.failures[report.nodeid] = str(report.longrepr)
 
 

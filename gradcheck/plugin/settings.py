@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from gradcheck.errors import UsageError
+from gradcheck.pytest_plugin import SEED, TARGETS
 
-TARGETS = pytest.StashKey[frozenset[Path]]()
-SEED = pytest.StashKey[int | None]()
 _INI = pytest.StashKey[Mapping[str, Any]]()
 _DEFAULTS = pytest.StashKey[Mapping[str, Any]]()
 
@@ -48,7 +47,7 @@ def defaults(config: pytest.Config) -> Mapping[str, Any]:
     if _DEFAULTS not in config.stash:
         from gradcheck.configuration import find
 
-        from_ini = config.stash[_INI]
+        from_ini = config.stash.get(_INI, {})
         config.stash[_DEFAULTS] = {**find(config.rootpath).options, **from_ini}
     return config.stash[_DEFAULTS]
 
@@ -72,7 +71,7 @@ def marked(item: pytest.Item) -> dict[str, Any]:
 
 def replayed(config: pytest.Config) -> dict[str, Any]:
     """Return the seed of the command line as an option, nothing where none was given."""
-    seed = config.stash[SEED]
+    seed = config.stash.get(SEED, None)
     return {} if seed is None else {"seed": seed}
 
 
