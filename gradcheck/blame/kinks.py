@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 
 from gradcheck.blame.bench import Bench, Pulled
-from gradcheck.blame.probe import probe, rounding
+from gradcheck.blame.probe import Probe, probe, rounding
 
 # Entries looked at singly; operations with more of them on a kink at once are not excused.
 _MOST = 64
@@ -37,6 +37,22 @@ def excuse(bench: Bench, pulled: Pulled) -> bool:
     if not on_a_kink:
         return False
     return not probe(bench, pulled, directions, noise=rounding(bench, pulled, directions)).beyond
+
+
+def together(bench: Bench) -> Probe | None:
+    """Return the probe along which all entries move by the same amount, where the gradient is off there.
+
+    A maximum of tied entries is smooth along that direction; a gradient given to each of them in full is too
+    large there, though each entry alone admits it.
+    """
+    points = bench.problem.points
+    if any(point.is_complex() or not bool(torch.isfinite(point).all()) for point in points):
+        return None
+    amount = max((float(point.abs().mean()) for point in points if point.numel()), default=0.0) or 1.0
+    directions = [torch.full_like(point, amount) for point in points]
+    pulled = bench.pull()
+    found = probe(bench, pulled, directions, noise=rounding(bench, pulled, directions))
+    return found if found.beyond and found.estimate.resolved and not found.kink else None
 
 
 def _special_entries(points: tuple[torch.Tensor, ...]) -> list[tuple[int, int]]:

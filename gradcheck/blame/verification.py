@@ -23,7 +23,8 @@ class Verification:
 
     ``suspect``: they differ by more than their error bars, though within tolerance. ``arguments`` names
     those whose gradient is wrong. ``evaluations`` and ``backwards`` count runs of this operation.
-    ``order`` is 2 where it is the vjp's own vjp; ``ran``: the operation could be run alone.
+    ``order`` is 2 where it is the vjp's own vjp; ``ran``: the operation could be run alone;
+    ``raised``: its backward pass raised.
     """
 
     verdict: Verdict
@@ -39,6 +40,7 @@ class Verification:
     backwards: int = 0
     order: int = 1
     ran: bool = True
+    raised: bool = False
 
 
 def verify(bench: Bench) -> Verification:
@@ -49,7 +51,8 @@ def verify(bench: Bench) -> Verification:
     try:
         found = _verify(bench)
     except BackwardRaisedError as error:
-        found = Verification(Verdict.FAIL, message=f"the backward pass raises {error}")
+        message = f"the backward pass raises {error}"
+        found = Verification(Verdict.FAIL, message=message, raised=True)
     except Exception as error:
         # a user's operation may raise anything outside its model
         what = f"cannot be run alone: {type(error).__name__}: {error}"
@@ -58,6 +61,16 @@ def verify(bench: Bench) -> Verification:
 
 
 def _verify(bench: Bench) -> Verification:
+    found = _by_direction(bench)
+    if found.verdict is Verdict.PASS and found.kink and not bench.problem.trusted:
+        together = kinks.together(bench)
+        if together is not None:
+            message = "at a tie or kink, with all entries moved together"
+            return replace(_outcome(Verdict.FAIL, together), kink=True, message=message)
+    return found
+
+
+def _by_direction(bench: Bench) -> Verification:
     pulled = bench.pull()
     if not pulled.chosen:
         return Verification(Verdict.PASS)

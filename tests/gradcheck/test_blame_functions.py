@@ -365,3 +365,26 @@ def test_a_function_that_only_runs_in_single_precision_is_verified_there():
     x = torch.randn(20, dtype=torch.float32, requires_grad=True)
     (blame,) = find_blame(lambda: [Float32Only.apply(x)], {"x": x}).blames
     assert blame.location == line("float32 only")
+
+
+class RaisesAlone(torch.autograd.Function):
+    known: torch.Tensor | None = None
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.x = x
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, g):
+        assert ctx.x is RaisesAlone.known
+        return 2 * g
+
+
+def test_a_backward_that_raises_only_when_it_is_run_alone_is_no_proof():
+    x = torch.randn(3, requires_grad=True)
+    RaisesAlone.known = x
+    result = find_blame(lambda: [RaisesAlone.apply(x)], {"x": x})
+    assert result.blames == ()
+    assert not result.all_calls_right
+    assert any("AssertionError" in note for note in result.unverified)
