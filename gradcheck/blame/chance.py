@@ -51,8 +51,10 @@ class Chance:
     def cotangent(self, output: torch.Tensor, strides: Sequence[int] | None = None) -> torch.Tensor:
         """Return a cotangent of random signs and sizes from 1/2 to 3/2, with the given strides.
 
-        It is 0 where the output is not finite.
+        It is 0 where the output is not finite. Outputs without strides (sparse ones) get ones.
         """
+        if output.layout is not torch.strided:
+            return torch.ones_like(output)
         value = self._signed(output)
         if output.is_complex():
             value = torch.complex(value, self._signed(output))
