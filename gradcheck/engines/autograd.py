@@ -37,8 +37,8 @@ def leaky_relu(a: Tensor, negative_slope: float = 0.01) -> Tensor:
 
 
 def elu(a: Tensor, alpha: float = 1.0) -> Tensor:
-    """Compute ``a`` above zero, ``alpha (e^a - 1)`` below."""
-    return anp.where(a > 0, a, alpha * anp.expm1(anp.minimum(a, 0.0)))
+    """Compute ``a`` above zero, ``alpha (e^a - 1)`` below, with nothing to overflow above."""
+    return anp.where(a > 0, a, alpha * anp.expm1(anp.where(a > 0, 0.0 * a, a)))
 
 
 def silu(a: Tensor) -> Tensor:

@@ -285,9 +285,9 @@ class TinygradEngine(Adapter):
         tensors = {name: _leaf(leaf) for name, leaf in leaves.items()}
         output = function(tensors)
         output.sum().backward()
-        return output.numpy(), {
-            name: None if tensor.grad is None else tensor.grad.numpy() for name, tensor in tensors.items()
-        }
+        found = {name: tensor.grad for name, tensor in tensors.items() if tensor.grad is not None}
+        Tensor.realize(output, *found.values())  # together: what they share is computed once
+        return output.numpy(), {name: gradient.numpy() for name, gradient in found.items()}
 
 
 def _leaf(array: Array) -> Tensor:

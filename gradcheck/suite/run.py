@@ -59,7 +59,6 @@ def run_suite(
         spec: what the command line calls the engine, for the commands that show a failure again.
         load: a picklable function that makes the engine in a worker, for one that cannot be pickled.
         folder: where counterexamples are saved.
-        done: the generated cases, as "family seed", that an earlier run has verified and this one leaves out.
         done: generated cases to leave out, by family and seed, "dag 7": those that a run had verified
             before it was stopped.
 
