@@ -155,7 +155,7 @@ def times_logarithm():
         @staticmethod
         def backward(ctx, g):
             x, y = ctx.saved_tensors
-            return g * y.log(), g * x / y
+            return g * y.log(), g * torch.where(x == 0, 0.0, x / y)
 
     return Program(TimesLogarithm.apply, (normal(3, 4), positive(3, 4)), lambda x, y: x * y.log())
 

@@ -25,7 +25,7 @@ def lookup(distinct=False):
         def backward(ctx, g):
             (index,) = ctx.saved_tensors
             grad = g.new_zeros(ctx.shape)
-            grad.index_add_(0, index.reshape(-1), g.reshape(-1, ctx.shape[1]))
+            grad.index_add_(0, index.flatten(), g.flatten(0, -2))
             return grad, None
 
     index = torch.tensor([[3, 1, 5], [0, 4, 2]]) if distinct else torch.tensor([[3, 1, 3], [0, 3, 1]])
@@ -138,11 +138,11 @@ def segment_sums():
 
 FAULTS = (
     _row("of repeated rows only the last counts", lookup,
-         "grad.index_add_(0, index.reshape(-1), g.reshape(-1, ctx.shape[1]))",
-         "grad[index.reshape(-1)] += g.reshape(-1, ctx.shape[1])", diagnosis=("partial", "missing-term")),
+         "grad.index_add_(0, index.flatten(), g.flatten(0, -2))",
+         "grad[index.flatten()] += g.flatten(0, -2)", diagnosis=("partial", "missing-term")),
     _row("of repeated rows only the last counts, and none is repeated here", lookup,
-         "grad.index_add_(0, index.reshape(-1), g.reshape(-1, ctx.shape[1]))",
-         "grad[index.reshape(-1)] += g.reshape(-1, ctx.shape[1])", needs="repeated indices",
+         "grad.index_add_(0, index.flatten(), g.flatten(0, -2))",
+         "grad[index.flatten()] += g.flatten(0, -2)", needs="repeated indices",
          given={"distinct": True}),
     _row("scattered without adding", gathered, "scatter_add_", "scatter_"),
     _row("a word that occurs twice in a bag counts once", bag, "(words,) = ctx.saved_tensors",
