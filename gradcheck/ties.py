@@ -28,15 +28,22 @@ _SECONDS = 0.5
 def look_closer(outcome: Outcome) -> None:
     """Examine the parameters whose probes met a kink; those off along the common direction get ``tied``."""
     names = [name for name, f in outcome.findings.items() if any(p.estimate.kink for p in f.probes)]
-    names = [name for name in names if outcome.findings[name].verdict is Verdict.PASS]
+    right = [n for n, f in outcome.findings.items() if f.probes and f.verdict is Verdict.PASS]
+    names = [name for name in names if name in right]
     for name in names:
         _entries(outcome, name)
-    groups = [[name] for name in names] + ([names] if len(names) > 1 else [])
-    for group in groups:
-        probe = _together(outcome, group)
-        if probe.suspect and probe.estimate.resolved:
-            for name in group:
-                outcome.findings[name].tied = probe
+    for name in names:
+        _look(outcome, [name], [name])
+    if names and len(right) > 1:
+        # a leaf whose claimed value lies in the middle of its kink's interval has met no kink
+        _look(outcome, right, names)
+
+
+def _look(outcome: Outcome, moved: Sequence[str], marked: Sequence[str]) -> None:
+    probe = _together(outcome, moved)
+    if probe.suspect and probe.estimate.resolved:
+        for name in marked:
+            outcome.findings[name].tied = probe
 
 
 def _entries(outcome: Outcome, name: str) -> None:

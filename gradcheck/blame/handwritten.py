@@ -26,6 +26,6 @@ def handwritten(subject: Any) -> tuple[Blame, ...]:
         if call.user_defined
     }
     return tuple(
-        messages.blame(name, place, f"a hand-written backward pass; called{messages.at(call.place)}")
+        messages.blame(name, place, "a hand-written backward pass" + messages.called(call.place))
         for (name, place), call in found.items()
     )

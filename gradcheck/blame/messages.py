@@ -18,6 +18,11 @@ def at(place: Place | None) -> str:
     return f" at {place}" if place else ""
 
 
+def called(place: Place | None) -> str:
+    """Return "; called at file:line", nothing where the place is unknown."""
+    return f"; called at {place}" if place else ""
+
+
 def blame(operation: str, place: Place | None, message: str) -> Blame:
     """Return the record for a fault at a place."""
     return Blame(operation, str(place) if place else None, message, place.source if place else None)
@@ -35,9 +40,9 @@ def wrong_calls(calls: Sequence[TracedCall]) -> Blame:
     call = calls[0]
     place = call.backward if call.user_defined and call.backward else call.place
     spots = list(dict.fromkeys(str(c.place) for c in calls if c.place))
-    called = "" if place == call.place or not spots else f"; called at {listed(spots)}"
+    from_ = "" if place == call.place or not spots else f"; called at {listed(spots)}"
     times = f" ({len(calls)} calls)" if len(calls) > 1 else ""
-    return blame(backward_name(call), place, _what(call) + called + times)
+    return blame(backward_name(call), place, _what(call) + from_ + times)
 
 
 def _what(call: TracedCall) -> str:
@@ -64,7 +69,7 @@ def severed(call: TracedCall, leaves: Iterable[str]) -> Blame:
         read = call.hidden[0]
         operation = f"{call.operation.removesuffix('.apply')}.forward"
         what = f"reads {cut or 'a tensor'} without receiving it as an argument: it gets no gradient from here"
-        return blame(operation, read.place, f"{what}; called{at(call.place)}")
+        return blame(operation, read.place, what + called(call.place))
     to = f" to {cut}" if cut else ""
     if call.rewrapped:
         how = "uses a new leaf (nn.Parameter) made of a tensor of the graph"
@@ -77,7 +82,7 @@ def severed(call: TracedCall, leaves: Iterable[str]) -> Blame:
         return blame(call.operation, call.place, f"cuts the gradient{to}: it {how}")
     if call.user_defined:
         what = f"cuts the gradient{to}: a result is marked non-differentiable"
-        return blame(backward_name(call), call.backward or call.place, f"{what}; called{at(call.place)}")
+        return blame(backward_name(call), call.backward or call.place, what + called(call.place))
     kind = "a Python or NumPy value" if call.severed_value else "a tensor without history"
     what = f"cuts the gradient{to}: it returns {kind}, and the outputs depend on it"
     return blame(call.operation, call.place, what)

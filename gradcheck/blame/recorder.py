@@ -93,6 +93,13 @@ class Recorder:
             self.calls.append(call)
         return result
 
+    def _is_given(self, tensor: torch.Tensor) -> bool:
+        """Whether the tensor is an argument, or a view taken inside of one (which still requires grad)."""
+        roots = [given if given._base is None else given._base for given in self._arguments]
+        return any(tensor is given for given in self._arguments) or any(
+            tensor._base is root for root in roots
+        )
+
     def _is_unrecorded(self, tensor: torch.Tensor, grad_fn: Any) -> bool:
         known = tensor.requires_grad or self.flow.shares_memory_with_graph(tensor)
         return known and is_number(tensor) and tensor.grad_fn is grad_fn
@@ -139,11 +146,7 @@ class Recorder:
             return args, kwargs
         self._inner_calls += 1
         for position, tensor in enumerate(unique_tensors((args, kwargs))):
-            if (
-                tensor.requires_grad
-                and is_number(tensor)
-                and all(tensor is not given for given in self._arguments)
-            ):
+            if tensor.requires_grad and is_number(tensor) and not self._is_given(tensor):
                 read = HiddenRead(self._inner_calls, position, self.flow.sources([tensor]), location.caller())
                 self._hidden.append(read)
         return args, kwargs

@@ -8,6 +8,11 @@ from gradcheck.report.records import VariationResult
 from gradcheck.variations.base import Context, Gradients, Skip, differing, failed, passed
 
 _OUTPUTS = 6
+# What an expanded cotangent is full of; not 1, which a backward pass may take an expanded one for.
+_EXPANDED = 0.37
+# Backward passes that clip, or that flush small numbers to zero, do so far from 1; half precision does not
+# reach that far.
+_FACTORS, _NARROW_FACTORS, _NARROW = (1000.0, 0.001), (8.0, 0.125), 1e-4
 
 
 def each_output_alone(context: Context) -> VariationResult:
@@ -49,7 +54,7 @@ def _add(total: dict[str, torch.Tensor | None], more: Gradients) -> dict[str, to
 
 
 def cotangent_layouts(context: Context) -> VariationResult:
-    """Give the same cotangents non-contiguous, and cotangents of ones expanded from a single number."""
+    """Give the same cotangents non-contiguous, and cotangents expanded from a single number."""
     name = "cotangent layouts"
     subject, us = context.subject, context.cotangents
     strided = [_strided(u) for u in us]
@@ -63,12 +68,14 @@ def cotangent_layouts(context: Context) -> VariationResult:
             )
     if all(u.ndim == 0 for u in us):
         raise Skip("the outputs are scalars")
-    ones = [torch.ones_like(u) for u in us]
-    expanded = [torch.ones((), dtype=u.dtype, device=u.device).expand(u.shape) for u in us]
-    wrong = differing(context, subject.pull_back(expanded), subject.pull_back(ones), subject.names)
+    full = [torch.full_like(u, _EXPANDED) for u in us]
+    expanded = [torch.full((), _EXPANDED, dtype=u.dtype, device=u.device).expand(u.shape) for u in us]
+    wrong = differing(context, subject.pull_back(expanded), subject.pull_back(full), subject.names)
     if wrong:
         return failed(
-            name, "an expanded cotangent, as sum() sends, gives another gradient than a contiguous one", wrong
+            name,
+            "an expanded cotangent, as sum() and mean() send, gives another gradient than a contiguous one",
+            wrong,
         )
     return passed(name)
 
@@ -82,7 +89,7 @@ def _strided(u: torch.Tensor) -> torch.Tensor:
 
 
 def linearity(context: Context) -> VariationResult:
-    """Check backward(u + w) = backward(u) + backward(w), and backward(0) = 0."""
+    """Check backward(u + w) = backward(u) + backward(w), backward(c u) = c backward(u), backward(0) = 0."""
     name = "linearity"
     subject, us = context.subject, context.cotangents
     ws = [w * 0.5 for w in context.exam.cotangents()]
@@ -93,6 +100,17 @@ def linearity(context: Context) -> VariationResult:
         return failed(
             name, "backward is not linear: backward(u + w) differs from backward(u) + backward(w)", wrong
         )
+    for factor in _FACTORS if subject.epsilon < _NARROW else _NARROW_FACTORS:
+        scaled = subject.pull_back([u * factor for u in us])
+        back = {key: None if g is None else g / factor for key, g in scaled.items()}
+        wrong = differing(context, back, context.gradients, subject.names)
+        if wrong:
+            return failed(
+                name,
+                f"backward is not linear: {factor:g} times the cotangent does not give {factor:g} times the "
+                "gradient",
+                wrong,
+            )
     zero = subject.pull_back([torch.zeros_like(u) for u in us])
     wrong = differing(context, zero, {}, subject.names)
     if wrong:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from gradcheck.examination import Examination
+from gradcheck.findings import Finding
 from gradcheck.options import Options
 from gradcheck.pipeline import examine_subject
 from gradcheck.report.records import Blame, VariationResult, Verdict
@@ -20,8 +21,11 @@ from gradcheck.variations.base import Context, Skip, failed, passed
 
 # What may be spent on single entries at one such point.
 _LOCATE_SECONDS = 0.3
+# So many inputs are changed alone, where all of them together cannot be.
+_ALONE = 4
 
-Change = Callable[[torch.Tensor], torch.Tensor]
+# Takes an input and its number among the inputs.
+Change = Callable[[torch.Tensor, int], torch.Tensor]
 
 
 def at(context: Context, label: str, change: Change) -> VariationResult | None:
@@ -45,7 +49,7 @@ def _moved(subject: TorchSubject, change: Change) -> TorchSubject | None:
     def exchange(tensor: torch.Tensor) -> torch.Tensor:
         if id(tensor) not in changed:
             wide = tensor.detach().to(subject._dtype(tensor))
-            changed[id(tensor)] = change(wide).clone().requires_grad_(tensor.requires_grad)
+            changed[id(tensor)] = change(wide, len(changed)).clone().requires_grad_(tensor.requires_grad)
         return changed[id(tensor)]
 
     try:
@@ -73,22 +77,28 @@ def _judge(context: Context, subject: TorchSubject, label: str) -> VariationResu
             raise Skip(f"PyTorch's own backward pass raises {str(error)[:100]}") from error
         return failed(label, f"with {label}, backward raises {str(error)[:160]}")
     _count(context.exam, outcome.exam)
-    wrong = outcome.failing
+    wrong = outcome.failing or outcome.tied
     if not wrong:
         return passed(label)
     blames = _of_the_user(context, subject)
     if blames is None:
         return passed(label, f"with {label}: PyTorch's own operations, at a point where they are not smooth")
-    finding = outcome.findings[wrong[0]]
-    message = f"with {label}, the gradient of {wrong[0]} is wrong"
-    if finding.message:
-        message += f": {finding.message}"
-    elif finding.comparison is not None:
-        c = finding.comparison
-        message += f": claimed {c.claimed:.6g}, finite differences {c.expected:.6g}"
+    message = f"with {label}, the gradient of {wrong[0]} is wrong{_numbers(outcome.findings[wrong[0]])}"
     if blames:
         message += f"; enters at {blames[0].location}, {blames[0].operation}"
     return failed(label, message, wrong)
+
+
+def _numbers(finding: Finding) -> str:
+    if finding.message:
+        return f": {finding.message}"
+    if finding.tied is not None:
+        claimed, expected = finding.tied.claimed, finding.tied.estimate.value
+        return f": with all entries moved together, claimed {claimed:.6g}, finite differences {expected:.6g}"
+    if finding.comparison is not None:
+        c = finding.comparison
+        return f": claimed {c.claimed:.6g}, finite differences {c.expected:.6g}"
+    return ""
 
 
 def _of_the_user(context: Context, subject: TorchSubject) -> Sequence[Blame] | None:
@@ -107,34 +117,35 @@ def _count(total: Examination, more: Examination) -> None:
 
 
 def _floats(change: Change) -> Change:
-    return lambda t: change(t) if t.is_floating_point() or t.is_complex() else t
+    return lambda t, number: change(t, number) if t.is_floating_point() or t.is_complex() else t
 
 
-def _some_zeros(t: torch.Tensor) -> torch.Tensor:
+def _some_zeros(t: torch.Tensor, number: int) -> torch.Tensor:
+    """Put zeros in every third entry; in other ones for each input, since 0 / 0 hides what x / 0 shows."""
     flat = t.clone().reshape(-1)
-    flat[::3] = 0
+    flat[number % 3 :: 3] = 0
     return flat.reshape(t.shape)
 
 
-def _ties(t: torch.Tensor) -> torch.Tensor:
+def _ties(t: torch.Tensor, _: int) -> torch.Tensor:
     if t.is_complex() or t.numel() < 2:
         return t.clone()
     step = float(t.abs().mean()) or 1.0
     return (t / step).round() * step
 
 
-def _one_index(t: torch.Tensor) -> torch.Tensor:
+def _one_index(t: torch.Tensor, _: int) -> torch.Tensor:
     if t.is_floating_point() or t.is_complex() or t.dtype is torch.bool or t.numel() < 2:
         return t
     return t.flatten()[0].expand(t.shape).clone()
 
 
 SPECIAL: Mapping[str, Change] = {
-    "zeros": _floats(torch.zeros_like),
+    "zeros": _floats(lambda t, _: torch.zeros_like(t)),
     "some zeros": _floats(_some_zeros),
     "ties": _floats(_ties),
-    "signs flipped": _floats(lambda t: -t),
-    "large magnitudes": _floats(lambda t: t * 100.0),
+    "signs flipped": _floats(lambda t, _: -t),
+    "large magnitudes": _floats(lambda t, _: t * 100.0),
     "repeated indices": _one_index,
 }
 
@@ -145,14 +156,35 @@ def special(label: str) -> Callable[[Context], VariationResult]:
     def variation(context: Context) -> VariationResult:
         change = SPECIAL[label]
         inputs = list(context.subject.inputs.values())
-        if all(_unchanged(t, change(t.detach())) for t in inputs):
+        places = [i for i, t in enumerate(inputs) if not _unchanged(t, change(t.detach(), i))]
+        if not places:
             raise Skip("no input has a place for them")
         result = at(context, label, change)
+        if result is None and len(places) > 1:
+            result = _one_by_one(context, label, change, places[:_ALONE])
         if result is None:
             raise Skip("the forward pass has no value there")
         return result
 
     return variation
+
+
+def _one_by_one(
+    context: Context, label: str, change: Change, places: Sequence[int]
+) -> VariationResult | None:
+    """Change one input after the other where the function has no value with all of them changed."""
+    names = list(context.subject.inputs)
+    done = []
+    for place in places:
+        result = at(context, f"{label} in {names[place]}", _only(change, place))
+        if result is not None and result.verdict is Verdict.FAIL:
+            return failed(label, result.message, result.parameters)
+        done += [result] if result is not None else []
+    return passed(label, done[0].message) if done else None
+
+
+def _only(change: Change, place: int) -> Change:
+    return lambda t, number: change(t, number) if number == place else t
 
 
 def _unchanged(before: torch.Tensor, after: torch.Tensor) -> bool:
@@ -168,7 +200,7 @@ def other_sizes(context: Context) -> VariationResult:
         raise Skip("no input has an axis")
     tried: list[str] = []
     for length in lengths:
-        for new in _sizes(length):
+        for new in _sizes(length, empty=bool(context.handwritten)):
             label = f"axes of {length} made {new}"
             result = at(context, label, _resized(length, new))
             if result is not None:
@@ -180,13 +212,15 @@ def other_sizes(context: Context) -> VariationResult:
     return passed(name, "axes of " + ", ".join(tried))
 
 
-def _sizes(length: int) -> list[int]:
+def _sizes(length: int, empty: bool) -> list[int]:
+    """Return the lengths to try; ``empty``: also none at all, of which some of PyTorch's kernels die."""
     block = 33 if length < 33 else 65 if length < 65 else length + 1
-    return [n for n in dict.fromkeys((1, length + 1, block, 0)) if n != length]
+    sizes = (1, length + 1, block, 0) if empty else (1, length + 1, block)
+    return [n for n in dict.fromkeys(sizes) if n != length]
 
 
 def _resized(length: int, new: int) -> Change:
-    def change(t: torch.Tensor) -> torch.Tensor:
+    def change(t: torch.Tensor, _: int) -> torch.Tensor:
         if t.layout is not torch.strided:
             return t
         for axis in range(t.ndim):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
-from gradcheck.report.records import VariationResult
+from gradcheck.report.records import VariationResult, Verdict
+from gradcheck.subjects.torch.subject import BackwardError
 from gradcheck.variations.base import Context, Gradients, Skip, differing, failed, passed
 
 _SUBSETS = 6
@@ -15,15 +16,30 @@ _PAIRS = 3
 
 
 def layouts(context: Context) -> VariationResult:
-    """Run with every input non-contiguous."""
+    """Run with every input non-contiguous: between other numbers, and as images are laid out."""
     name = "non-contiguous inputs"
     subject = context.subject
     if not any(t.numel() > 1 for t in subject.inputs.values()):
         raise Skip("there is no input of more than one entry")
+    result = _laid_out(context, name, _strided)
+    images = any(_image_format(t) is not None for t in subject.inputs.values())
+    if result.verdict is Verdict.PASS and images:
+        return _laid_out(context, name, _channels_last)
+    return result
+
+
+def _laid_out(
+    context: Context, name: str, change: Callable[[str, torch.Tensor], torch.Tensor]
+) -> VariationResult:
+    subject = context.subject
     try:
-        with torch.enable_grad(), subject.running({}, change=_strided) as (leaves, outputs):
+        with torch.enable_grad(), subject.running({}, change=change) as (leaves, outputs):
             values = [outputs[path].detach().clone() for path in subject.output_paths]
             found = subject.gradients(leaves, outputs, context.cotangents)
+    except BackwardError as error:
+        if context.handwritten:
+            raise
+        raise Skip(f"PyTorch's own backward pass does not take them ({_first_line(error)})") from error
     except Exception as error:  # a forward pass may refuse a layout, for any reason
         raise Skip(f"the forward pass does not take them ({_first_line(error)})") from error
     for value, expected in zip(values, subject.outputs, strict=True):
@@ -50,6 +66,17 @@ def _strided(_: str, data: torch.Tensor) -> torch.Tensor:
     wide[..., 0] = data
     wide[..., 1] = data.flatten()[0]
     return wide[..., 0] if data.is_contiguous() else data.contiguous()
+
+
+def _image_format(data: torch.Tensor) -> torch.memory_format | None:
+    if data.layout is not torch.strided:
+        return None
+    return {4: torch.channels_last, 5: torch.channels_last_3d}.get(data.ndim)
+
+
+def _channels_last(_: str, data: torch.Tensor) -> torch.Tensor:
+    memory_format = _image_format(data)
+    return data if memory_format is None else data.contiguous(memory_format=memory_format)
 
 
 def _same_values(a: torch.Tensor, b: torch.Tensor, epsilon: float) -> bool:
