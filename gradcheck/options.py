@@ -16,8 +16,11 @@ from typing import Any
 
 from gradcheck.errors import UsageError
 from gradcheck.suggest import did_you_mean
+from gradcheck.variations.names import NAMES
 
 EFFORTS = ("probe", "auto", "every")
+# What verify takes by keyword besides its options.
+ARGUMENTS = ("gradient", "kwargs", "value_and_gradient")
 _NOTHING_ALLOWED: Mapping[str, str] = MappingProxyType({})
 
 
@@ -57,7 +60,10 @@ class Options:
             if name not in _CHECKS:
                 raise UsageError(
                     f"Unknown option {name}={_short(given[name])}."
-                    + did_you_mean(name, _CHECKS, "The options are")
+                    + (
+                        did_you_mean(name, (*_CHECKS, *ARGUMENTS))
+                        or did_you_mean(name, _CHECKS, "The options are")
+                    )
                 )
         return dataclasses.replace(self, **{name: _CHECKS[name](value) for name, value in given.items()})
 
@@ -124,13 +130,19 @@ def _variations(value: object) -> bool | frozenset[str]:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         names = list(value)
         if all(isinstance(name, str) for name in names):
-            return frozenset(names)
+            return frozenset(map(_variation, names))
     raise _expected(
         "True, False or a set of names",
         "variations",
         value,
         f"use variations={{{value!r}}}" if isinstance(value, str) else "use variations=False for none",
     )
+
+
+def _variation(name: str) -> str:
+    if name not in NAMES:
+        raise UsageError(f"Unknown variation {name!r}." + did_you_mean(name, NAMES, "The variations are"))
+    return name
 
 
 def _reference(value: object) -> Callable[..., Any] | None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from gradcheck import against_reference, explanation, findings, judge, own_precision, variations
+from gradcheck import against_reference, explanation, findings, judge, own_precision
 from gradcheck.blame import BlameResult, blame_subject
 from gradcheck.blame.handwritten import handwritten
 from gradcheck.diagnose import Facts
@@ -332,6 +332,7 @@ def _variations(
     subject: TorchSubject, outcome: Outcome, options: Options, parts: Collected
 ) -> tuple[VariationResult, ...]:
     from gradcheck.variations.base import Context
+    from gradcheck.variations.run import run
 
     pulled = outcome.pulls[0]
     context = Context(
@@ -343,7 +344,7 @@ def _variations(
         _blame_elsewhere,
         lambda: _handwritten(subject),
     )
-    results = variations.run(context, outcome.exam.seconds_per_pull)
+    results = run(context, outcome.exam.seconds_per_pull)
     failed = any(result.verdict is Verdict.FAIL for result in results)
     if failed and not parts.blames and len(context.own_backwards) == 1:
         parts.blames += context.own_backwards

@@ -13,11 +13,9 @@ from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
 from gradcheck.errors import UsageError
-from gradcheck.options import Options
+from gradcheck.options import ARGUMENTS, Options
 
 MARK = "__gradcheck_target__"
-# What verify takes by keyword besides its options.
-VERIFY_KEYWORDS = ("gradient", "kwargs", "value_and_gradient")
 
 Function = TypeVar("Function", bound=Callable[[], Any])
 
@@ -59,9 +57,9 @@ def target(function: Function | None = None, /, **options: Any) -> Function | Ca
 
 def check_keywords(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return keywords of ``verify`` with their options checked. Raises UsageError."""
-    checked = Options.of(**{name: value for name, value in given.items() if name not in VERIFY_KEYWORDS})
+    checked = Options.of(**{name: value for name, value in given.items() if name not in ARGUMENTS})
     return MappingProxyType(
-        {name: value if name in VERIFY_KEYWORDS else getattr(checked, name) for name, value in given.items()}
+        {name: value if name in ARGUMENTS else getattr(checked, name) for name, value in given.items()}
     )
 
 

@@ -158,7 +158,7 @@ def test_options_reach_the_verification(run, calls):
         5,
         "--no-variations",
     )
-    run("model.py:right", "--variations", "layouts", "--variations", "sizes")
+    run("model.py:right", "--variations", "ties", "--variations", "other sizes")
     assert calls == [
         {
             "name": "model.py:right",
@@ -169,7 +169,7 @@ def test_options_reach_the_verification(run, calls):
             "seed": 5,
             "variations": False,
         },
-        {"name": "model.py:right", "variations": {"layouts", "sizes"}},
+        {"name": "model.py:right", "variations": {"ties", "other sizes"}},
     ]
 
 

@@ -31,8 +31,10 @@ def test_defaults_are_those_of_the_documentation():
         ({"atol": "small"}, "got atol='small'"),
         ({"rtol": float("nan")}, "got rtol=nan"),
         ({"effort": "all"}, "Expected 'probe', 'auto' or 'every' but got effort='all'; use effort='every'"),
-        ({"variations": "layouts"}, "got variations='layouts'; use variations={'layouts'}"),
+        ({"variations": "ties"}, "got variations='ties'; use variations={'ties'}"),
         ({"variations": [1]}, "got variations=[1]; use variations=False"),
+        ({"variations": ["ties", "zeroes"]}, "Unknown variation 'zeroes'. Did you mean 'zeros'"),
+        ({"variations": {"xyz"}}, "Unknown variation 'xyz'. The variations are: cotangent layouts,"),
         ({"reference": 1}, "Expected a function but got reference=1"),
         ({"allow": ["w"]}, "Expected a mapping from parameter name to reason but got allow=['w']"),
         ({"allow": {"w": ""}}, "got allow['w']=''"),
@@ -40,6 +42,7 @@ def test_defaults_are_those_of_the_documentation():
         ({"seed": 1.5}, "got seed=1.5"),
         ({"name": ""}, "Expected text but got name=''"),
         ({"efort": "every"}, "Unknown option efort='every'. Did you mean 'effort'?"),
+        ({"gradent": abs}, "Did you mean 'gradient'?"),
         ({"zzz": 1}, "The options are: allow, atol, effort"),
     ],
 )
@@ -57,7 +60,7 @@ def test_numbers_of_other_libraries_are_taken():
 
 
 def test_a_set_of_variations_is_kept_as_names():
-    assert Options.of(variations=["layouts", "layouts"]).variations == frozenset({"layouts"})
+    assert Options.of(variations=["ties", "ties"]).variations == frozenset({"ties"})
 
 
 def test_options_cannot_be_changed_behind_the_back():
@@ -78,8 +81,10 @@ def test_replacing_checks_as_well():
 
 def test_the_report_gets_only_what_was_changed():
     assert Options.of().to_dict() == {}
-    changed = Options.of(order=2, variations={"b", "a"}, reference=np.sum, allow={"w": "why"}).to_dict()
-    assert changed == {"order": 2, "variations": ["a", "b"], "reference": "sum", "allow": {"w": "why"}}
+    changed = Options.of(
+        order=2, variations={"zeros", "ties"}, reference=np.sum, allow={"w": "why"}
+    ).to_dict()
+    assert changed == {"order": 2, "variations": ["ties", "zeros"], "reference": "sum", "allow": {"w": "why"}}
 
 
 def test_a_value_whose_repr_raises_is_still_refused_in_words():
@@ -89,3 +94,10 @@ def test_a_value_whose_repr_raises_is_still_refused_in_words():
 
     with pytest.raises(UsageError, match="whose repr raises RuntimeError"):
         Options.of(effort=Hostile())
+
+
+def test_the_names_of_the_variations_are_those_that_there_are():
+    from gradcheck.variations.names import NAMES
+    from gradcheck.variations.run import VARIATIONS
+
+    assert tuple(VARIATIONS) == NAMES

@@ -188,7 +188,7 @@ def test_the_nearest_option_wins(pytester, calls):
         ("gradcheck_seed = 12", {"seed": 12}),
         ("gradcheck_effort = every", {"effort": "every"}),
         ("gradcheck_variations = False", {"variations": False}),
-        ("gradcheck_variations = sizes, ties", {"variations": ["sizes", "ties"]}),
+        ("gradcheck_variations = other sizes, ties", {"variations": ["other sizes", "ties"]}),
     ],
 )
 def test_options_of_the_ini_file(pytester, calls, line, value):
