@@ -16,7 +16,7 @@ _LARGEST = 2_000_000
 
 @dataclass(frozen=True)
 class Basis:
-    """An array of the parameter's shape in words; ``own`` where it is made of the parameter itself."""
+    """An array at the known entries, and its words; ``own`` where it is made of the parameter itself."""
 
     words: str
     array: Array
@@ -26,36 +26,37 @@ class Basis:
 
 def bases(sample: Sample, scene: Scene) -> Iterator[Basis]:
     """Yield the candidates for one parameter."""
-    value = sample.value
-    if value is not None and value.shape == sample.shape:
+    value = sample.value_at
+    if value is not None:
         yield Basis(sample.name, value, 4.0, own=True)
         yield Basis(f"sign({sample.name})", np.sign(value), 4.2, own=True)
         yield Basis(f"{sample.name}³", value**3, 5.0)
-    yield Basis("1 (the same in every entry)", np.ones(sample.shape), 4.5)
+    yield Basis("1 (the same in every entry)", np.ones(sample.true.shape), 4.5)
     arrays = {
         name: np.asarray(a) for name, a in scene.known_arrays(sample.name).items() if name != sample.name
     }
     numeric = {name: a for name, a in arrays.items() if a.dtype.kind in "fc" and a.size <= _LARGEST}
     for name, array in numeric.items():
-        yield from _of_one(name, array, sample.shape)
-    yield from _of_two(numeric, sample.shape)
+        yield from _of_one(name, array, sample)
+    yield from _of_two(numeric, sample)
 
 
-def _of_one(name: str, array: Array, shape: tuple[int, ...]) -> Iterator[Basis]:
+def _of_one(name: str, array: Array, sample: Sample) -> Iterator[Basis]:
+    shape = sample.shape
     if array.shape == shape:
-        yield Basis(name, array, 5.0)
+        yield Basis(name, sample.at(array), 5.0)
     elif array.ndim == 2 and array.T.shape == shape:
-        yield Basis(f"{name}ᵀ", array.T, 5.0)
+        yield Basis(f"{name}ᵀ", sample.at(array.T), 5.0)
     elif array.ndim > len(shape) and array.shape[array.ndim - len(shape) :] == shape:
         axes = tuple(range(array.ndim - len(shape)))
-        yield Basis(f"sum of {name} over its first axis", array.sum(axis=axes), 5.2)
+        yield Basis(f"sum of {name} over its first axis", sample.at(array.sum(axis=axes)), 5.2)
 
 
-def _of_two(arrays: dict[str, Array], shape: tuple[int, ...]) -> Iterator[Basis]:
+def _of_two(arrays: dict[str, Array], sample: Sample) -> Iterator[Basis]:
     """Products over a common first axis, as a linear layer's data give rise to."""
     for left, a in arrays.items():
         for right, b in arrays.items():
             if left == right or a.ndim != 2 or b.ndim not in (1, 2) or a.shape[0] != b.shape[0]:
                 continue
-            if (a.shape[1], *b.shape[1:]) == shape:
-                yield Basis(f"{left}ᵀ {right}", a.T @ b, 5.5)
+            if (a.shape[1], *b.shape[1:]) == sample.shape:
+                yield Basis(f"{left}ᵀ {right}", sample.at(a.T @ b), 5.5)

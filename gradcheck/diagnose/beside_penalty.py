@@ -20,12 +20,12 @@ def beside_penalty(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     ratio, k = found
     strength = k / (1 - ratio)
     known = scene.name_coefficient(strength)
-    if known is None and sample.known.sum() < 4:  # two unknowns fit three numbers too easily
+    if known is None and sample.true.size < 4:  # two unknowns fit three numbers too easily
         return
     term = f"{number(strength)} × {sample.name}{known.in_brackets(number(strength)) if known else ''}"
     rest = f", except for the term {term}, which is right"
-    assert sample.value is not None, "checked with the ratio"
-    fit = sample.fit((sample.claimed - k * sample.value) / ratio)
+    assert sample.value_at is not None, "checked with the ratio"
+    fit = sample.fit_at((sample.said - k * sample.value_at) / ratio)
     details = {"ratio": ratio, "coefficient": strength}
     if abs(ratio + 1) < 1e-9:
         message = f"{sample.name}'s gradient has the wrong sign{rest}."
@@ -42,14 +42,14 @@ def beside_penalty(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
 
 def _ratio_and_rest(sample: Sample) -> tuple[float, float] | None:
     """Return r and k by least squares; None where the two cannot be told apart, or r is 1."""
-    value = sample.value
-    if sample.misshapen or value is None or value.shape != sample.shape or sample.known.sum() < 3:
+    value = sample.value_at
+    if sample.misshapen or value is None or value.size < 3:
         return None
-    columns = np.stack([sample.expected[sample.known], value[sample.known]], axis=1)
+    columns = np.stack([sample.true, value], axis=1)
     largest = float(np.abs(columns).max(initial=1e-300))
     if not sample.clear or np.linalg.matrix_rank(columns, tol=1e-8 * largest) < 2:
         return None
-    found = np.linalg.lstsq(columns, sample.claimed[sample.known], rcond=None)[0]
+    found = np.linalg.lstsq(columns, sample.said, rcond=None)[0]
     ratio, k = complex(found[0]), complex(found[1])
     if ratio == 0 or abs(ratio - 1) < 1e-9 or abs(ratio.imag) + abs(k.imag) > 1e-9 * abs(ratio):
         return None

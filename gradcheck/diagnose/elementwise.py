@@ -46,13 +46,13 @@ _MIXED: dict[str, Callable[[Array], Array]] = {
 
 def elementwise(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     """Propose that the true gradient differs by a factor that varies with a known array."""
-    if sample.misshapen or not sample.clear or sample.informative.sum() < 3:
+    if sample.misshapen or not sample.clear or sample.told.sum() < 3:
         return
     for name, array in scene.known_arrays(sample.name).items():
         given = np.asarray(array)
         if given.dtype.kind not in "fc" or not _fits_in(given.shape, sample.shape) or given.size < 3:
             continue
-        yield from _of(sample, name, np.broadcast_to(given, sample.shape)[sample.known])
+        yield from _of(sample, name, sample.at(np.broadcast_to(given, sample.shape)))
 
 
 def _fits_in(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
@@ -64,7 +64,7 @@ def _fits_in(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
 
 def _of(sample: Sample, name: str, x: Array) -> Iterator[Hypothesis]:
     """Try each function of one array; ``x`` and the claimed gradient at the known entries."""
-    claimed = sample.claimed[sample.known]
+    claimed = sample.said
     with np.errstate(all="ignore"):
         for text, function in _FUNCTIONS.items():
             words, factor = text.format(x=name), function(x)
@@ -80,4 +80,4 @@ def _of(sample: Sample, name: str, x: Array) -> Iterator[Hypothesis]:
 
 
 def _hypothesis(sample: Sample, message: str, repaired: Array, factor: str) -> Hypothesis:
-    return Hypothesis("scale", message, sample.fit_known(repaired), 4.0, {"factor": factor})
+    return Hypothesis("scale", message, sample.fit_at(repaired), 4.0, {"factor": factor})

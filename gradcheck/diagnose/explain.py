@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from gradcheck.diagnose.hypothesis import Hypothesis
 from gradcheck.diagnose.joint import joint_explanations
 from gradcheck.diagnose.kinds import EVIDENT, FITTED
 from gradcheck.diagnose.profile import enters_between, profile
-from gradcheck.diagnose.sample import Sample
+from gradcheck.diagnose.sample import Sample, narrowed
 from gradcheck.diagnose.scene import Scene, set_scene
 from gradcheck.diagnose.unexplained import unexplained
 from gradcheck.report.records import Diagnosis
@@ -107,12 +107,8 @@ def _finite_part(sample: Sample) -> Sample:
     if sample.finite:
         return sample
     finite = np.isfinite(sample.claimed)
-    claimed = np.where(finite, sample.claimed, 0)
-    if sample.misshapen:
-        return replace(sample, claimed=claimed)
-    known = sample.known & finite
-    error = np.where(known, sample.error, 0)
-    return replace(sample, claimed=claimed, known=known, error=error, wrong=sample.wrong & finite)
+    known = sample.known if sample.misshapen else sample.known & finite
+    return narrowed(sample, known, np.where(finite, sample.claimed, 0))
 
 
 def _enough(sample: Sample) -> bool:

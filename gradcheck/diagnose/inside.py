@@ -11,17 +11,19 @@ from gradcheck.diagnose.scene import Scene
 from gradcheck.diagnose.words import number
 
 
-def inside(sample: Sample, scene: Scene, region: Array) -> str:
-    """Return "zero", "of the wrong sign", "1/2 of the true one", or "" where no single words fit."""
-    said, true = sample.claimed[region], sample.expected[region]
+def inside(sample: Sample, scene: Scene, chosen: Array) -> str:
+    """Return "zero", "of the wrong sign", "1/2 of the true one", or "" where no single words fit.
+
+    ``chosen`` masks the known entries that make up the part.
+    """
+    said, true, noise = sample.said[chosen], sample.true[chosen], sample.noise[chosen]
     if not said.any():
         return "zero"
-    noise = sample.noise[region]
     if (np.abs(true) <= noise).all():
         return "not zero, and should be"
     if (np.abs(said + true) <= noise).all():
         return "of the wrong sign"
-    found = ratio_of(sample.claimed, sample, region)
+    found = ratio_of(sample.said, sample, chosen)
     if found is None or found[0].imag or found[0] == 0:
         return ""
     ratio, uncertainty = found[0].real, found[1]

@@ -32,8 +32,9 @@ def lost_sum(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
 
 
 def _profiles(sample: Sample, axes: tuple[int, ...]) -> Iterator[Hypothesis]:
+    error = sample.claimed - sample.expected
     along = f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
-    mean = sample.error.mean(axis=axes, keepdims=True)
+    mean = error.mean(axis=axes, keepdims=True)
     if len(axes) < len(sample.shape):
         message = (
             f"{sample.name}'s gradient is off by a number that is the same along {along}: "
@@ -46,13 +47,13 @@ def _profiles(sample: Sample, axes: tuple[int, ...]) -> Iterator[Hypothesis]:
     if value is None or value.shape != sample.shape or value.dtype.kind == "c":
         return
     centred = value - value.mean(axis=axes, keepdims=True)
-    fitted = _along(sample.error, centred, axes)
+    fitted = _along(error, centred, axes)
     message = (
         f"{sample.name}'s gradient is off by a multiple of {sample.name} minus its mean along {along}: "
         "is the path through a variance forgotten?"
     )
     yield Hypothesis("missing-term", message, sample.fit(sample.claimed - fitted), 6.0, {"axes": list(axes)})
-    both = sample.error.mean(axis=axes, keepdims=True) + fitted
+    both = error.mean(axis=axes, keepdims=True) + fitted
     message = (
         f"{sample.name}'s gradient is off by a constant and a multiple of {sample.name} along {along}: "
         "are the paths through a mean and a variance forgotten?"
@@ -65,7 +66,7 @@ def _profiles(sample: Sample, axes: tuple[int, ...]) -> Iterator[Hypothesis]:
         f"{sample.name}'s gradient is off by a multiple of softmax({sample.name}) along {along}: "
         "is the sum in the derivative of softmax (or of a log-sum-exp) forgotten?"
     )
-    fit = sample.fit(sample.claimed - _along(sample.error, soft, axes))
+    fit = sample.fit(sample.claimed - _along(error, soft, axes))
     yield Hypothesis("missing-term", message, fit, 5.5, {"axes": list(axes)})
 
 

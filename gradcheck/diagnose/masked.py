@@ -24,13 +24,12 @@ def masked(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     """Propose each condition that holds for the wrong entries and for no right one."""
     if sample.misshapen:
         return
-    looked = sample.informative | sample.wrong
-    right = looked & ~sample.wrong
-    if not right.any() or looked.sum() < 3:
+    right = sample.told & ~sample.wrong
+    if not right.any() or sample.told.sum() < 3:
         return
-    extra = 0.0 if looked.sum() >= _FEW else 1.5
-    for words, condition, cost in _conditions(sample, scene, looked):
-        if np.array_equal(condition & looked, sample.wrong):
+    extra = 0.0 if sample.told.sum() >= _FEW else 1.5
+    for words, condition, cost in _conditions(sample, scene):
+        if np.array_equal(condition & sample.told, sample.wrong):
             yield _hypothesis(sample, scene, words, cost + extra)
     yield from _clipped(sample, right)
 
@@ -39,7 +38,7 @@ def _hypothesis(sample: Sample, scene: Scene, words: str, cost: float) -> Hypoth
     what = inside(sample, scene, sample.wrong)
     message = (
         f"{sample.name}'s gradient is wrong exactly where {words} "
-        f"({int(sample.wrong.sum())} of {int(sample.known.sum())} entries)"
+        f"({int(sample.wrong.sum())} of {sample.counted})"
     )
     message += f": there it is {what}." if what else "."
     message += " Is the mask or the derivative of a kinked function missing, or on the wrong side?"
@@ -48,20 +47,20 @@ def _hypothesis(sample: Sample, scene: Scene, words: str, cost: float) -> Hypoth
     )
 
 
-def _conditions(sample: Sample, scene: Scene, looked: Array) -> Iterator[tuple[str, Array, float]]:
+def _conditions(sample: Sample, scene: Scene) -> Iterator[tuple[str, Array, float]]:
     for name, array in scene.known_arrays(sample.name).items():
-        x = _aligned(np.asarray(array), sample.shape)
-        if x is None or x.dtype.kind == "c" or not x.size:
+        full = _aligned(np.asarray(array), sample.shape)
+        if full is None or full.dtype.kind == "c":
             continue
+        x = sample.at(full)
         cost = 4.0 if name == sample.name or x.dtype.kind == "b" else 4.4
         cost += 1.5 if name != sample.name and np.size(array) < _FEW_FOREIGN else 0.0
         yield from _signs(name, x, cost)
         if x.dtype.kind == "f":
-            yield from _thresholds(sample, scene, looked, name, x, cost)
-    true = sample.expected
-    if true.dtype.kind == "f":
-        yield "the true gradient is negative", true < 0, 4.6
-        yield "the true gradient is positive", true > 0, 4.6
+            yield from _thresholds(sample, scene, name, x, cost)
+    if sample.true.dtype.kind == "f":
+        yield "the true gradient is negative", sample.true < 0, 4.6
+        yield "the true gradient is positive", sample.true > 0, 4.6
 
 
 def _aligned(array: Array, shape: tuple[int, ...]) -> Array | None:
@@ -88,11 +87,11 @@ def _signs(name: str, x: Array, cost: float) -> Iterator[tuple[str, Array, float
 
 
 def _thresholds(
-    sample: Sample, scene: Scene, looked: Array, name: str, x: Array, cost: float
+    sample: Sample, scene: Scene, name: str, x: Array, cost: float
 ) -> Iterator[tuple[str, Array, float]]:
     """Conditions x > c and |x| > c, c being a number that somebody would write between the two groups."""
     for words, y in ((name, x), (f"|{name}|", np.abs(x))):
-        wrong, right = y[sample.wrong], y[looked & ~sample.wrong]
+        wrong, right = y[sample.wrong], y[sample.told & ~sample.wrong]
         if min(wrong.size, right.size) < 2:
             continue
         above = bool(wrong.min() > right.max())
@@ -115,22 +114,22 @@ def _bound(low: float, high: float, scene: Scene) -> tuple[str, float]:
 
 def _clipped(sample: Sample, right: Array) -> Iterator[Hypothesis]:
     """Propose that the gradient itself was cut to an interval."""
-    if sample.claimed.dtype.kind == "c" or not sample.clear:
+    if np.iscomplexobj(sample.said) or np.iscomplexobj(sample.true) or not sample.clear:
         return
-    said, true = sample.claimed[sample.wrong], sample.expected[sample.wrong]
+    said, true = sample.said[sample.wrong], sample.true[sample.wrong]
     if said.size == 0 or not said.any():
         return
     bound = float(np.abs(said).max())
-    cut = np.clip(sample.expected, -bound, bound)
-    if (np.abs(true) < bound).any() or bound <= float(np.abs(sample.expected[right]).max(initial=0.0)):
+    cut = np.clip(sample.true, -bound, bound)
+    if (np.abs(true) < bound).any() or bound <= float(np.abs(sample.true[right]).max(initial=0.0)):
         return
-    if (np.abs(sample.claimed - cut)[sample.known] > sample.noise[sample.known]).any():
+    if (np.abs(sample.said - cut) > sample.noise).any():
         return
     if said.size < 2 and number(bound) not in ("1", "5", "10"):
         return
     message = (
         f"{sample.name}'s gradient is cut off at ±{number(bound)} "
-        f"({said.size} of {int(sample.known.sum())} entries): is it clipped before it is returned?"
+        f"({said.size} of {sample.counted}): is it clipped before it is returned?"
     )
     yield Hypothesis(
         "masked", message, CERTAIN, 3.8, {"where": f"|gradient| > {number(bound)}", "inside": "clipped"}

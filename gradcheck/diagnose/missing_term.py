@@ -20,23 +20,22 @@ def missing_term(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
         return
     yield from _known_terms(sample, scene)
     for basis in bases(sample, scene):
-        coefficient = _project(sample.error, basis.array, sample)
+        coefficient = _project(sample.error, basis.array)
         if coefficient is None:
             continue
-        fit = sample.fit(sample.claimed - coefficient.real * basis.array)
+        fit = sample.fit_at(sample.said - coefficient.real * basis.array)
         details = {"term": basis.words, "coefficient": -coefficient.real}
         message = _message(sample, scene, basis, coefficient.real)
         yield Hypothesis("missing-term", message, fit, basis.cost, details)
     yield from _replaced_by_constant(sample, scene)
 
 
-def _project(error: Array, basis: Array, sample: Sample) -> complex | None:
+def _project(error: Array, basis: Array) -> complex | None:
     """Return the coefficient of the error along a basis array; None where the basis says nothing."""
-    known = sample.known
-    if not np.isfinite(basis[known]).all():
+    if not np.isfinite(basis).all():
         return None
-    size = float(np.vdot(basis[known], basis[known]).real)
-    return complex(np.vdot(basis[known], error[known])) / size if size > 0 else None
+    size = float(np.vdot(basis, basis).real)
+    return complex(np.vdot(basis, error)) / size if size > 0 else None
 
 
 def _message(sample: Sample, scene: Scene, basis: Basis, coefficient: float) -> str:
@@ -66,10 +65,10 @@ def _penalty(name: str, words: str, k: float) -> str:
 
 def _replaced_by_constant(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     """Propose a term k·W that lost its W: k stands there instead."""
-    value = sample.value
-    if value is None or value.shape != sample.shape or sample.known.sum() < 3:
+    value = sample.value_at
+    if value is None or value.size < 3:
         return
-    k = _project(sample.error, 1 - value, sample)
+    k = _project(sample.error, 1 - value)
     if k is None or k.real == 0:
         return
     named = scene.name_coefficient(k.real)
@@ -78,7 +77,7 @@ def _replaced_by_constant(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
         f"{sample.name}'s gradient has the term {size}{named.in_brackets(size) if named else ''} "
         f"where it should have {size} × {sample.name}: is {sample.name} forgotten as a factor?"
     )
-    fit = sample.fit(sample.claimed - k.real * (1 - value))
+    fit = sample.fit_at(sample.said - k.real * (1 - value))
     yield Hypothesis("missing-term", message, fit, 4.6, {"term": sample.name, "coefficient": -k.real})
 
 

@@ -23,8 +23,10 @@ def non_finite(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     bad = bad & sample.known
     if not bad.any():
         return
-    others = int((sample.wrong & ~bad).sum())
-    share = float(bad.sum() / max((sample.wrong | bad).sum(), 1))
+    wrong = np.zeros(sample.shape, dtype=bool)
+    wrong[sample.known] = sample.wrong
+    others = int((wrong & ~bad).sum())
+    share = float(bad.sum() / max((wrong | bad).sum(), 1))
     first = tuple(int(i) for i in np.argwhere(bad)[0]) if bad.ndim else ()
     message = (
         f"{sample.name}'s gradient is not finite ({_kinds(sample)}) in {count(int(bad.sum()), bad.size)}"

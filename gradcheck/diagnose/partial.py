@@ -21,7 +21,7 @@ _FEW_ROWS = 8
 
 @dataclass(frozen=True)
 class Region:
-    """A part of the tensor: its words, its mask, and what they cost."""
+    """A part of the tensor: its words, the mask of the known entries in it, and what the words cost."""
 
     words: str
     mask: Array
@@ -35,18 +35,16 @@ def partial(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
         return
     if sample.claimed.dtype.kind == "c":
         yield from _one_component(sample)
-    looked = sample.informative | sample.wrong
-    if (looked & ~sample.wrong).sum() == 0:
+    if not (sample.told & ~sample.wrong).any() or not sample.wrong.any():
         return
-    for region in _regions(sample, scene, looked):
-        if np.array_equal(region.mask & looked, sample.wrong):
+    for region in _regions(sample, scene):
+        if np.array_equal(region.mask & sample.told, sample.wrong):
             yield _hypothesis(sample, scene, region)
 
 
 def _hypothesis(sample: Sample, scene: Scene, region: Region) -> Hypothesis:
     what = inside(sample, scene, sample.wrong)
-    share = f"{int(sample.wrong.sum())} of {int(sample.known.sum())} entries"
-    share += "" if sample.complete else " looked at"
+    share = f"{int(sample.wrong.sum())} of {sample.counted}"
     message = f"{sample.name}'s gradient is wrong only in {region.words} ({share})"
     message += f", where it is {what}" if what else ""
     message += f": {region.question}" if region.question else "."
@@ -58,36 +56,42 @@ def _one_component(sample: Sample) -> Iterator[Hypothesis]:
     """Propose that one component of a complex gradient is dropped."""
     if not np.iscomplexobj(sample.expected):
         return
-    for words, kept, other in (
-        ("imaginary", sample.claimed.real, sample.claimed.imag),
-        ("real", sample.claimed.imag, sample.claimed.real),
+    said, true = sample.said, sample.true
+    for words, kept, other, right, lost in (
+        ("imaginary", said.real, said.imag, true.real, true.imag),
+        ("real", said.imag, said.real, true.imag, true.real),
     ):
-        lost = sample.expected.imag if words == "imaginary" else sample.expected.real
-        right = sample.expected.real if words == "imaginary" else sample.expected.imag
-        if other[sample.known].any() or (np.abs(kept - right) > sample.noise)[sample.known].any():
+        if other.any() or (np.abs(kept - right) > sample.noise).any():
             continue
-        if np.abs(lost[sample.known]).max() > sample.noise.max():
+        if (np.abs(lost) > sample.noise).any():
             message = f"The {words} part of {sample.name}'s gradient is zero; the other part is right."
             yield Hypothesis("partial", message, CERTAIN, 1.0, {"region": f"{words} part", "inside": "zero"})
 
 
-def _regions(sample: Sample, scene: Scene, looked: Array) -> Iterator[Region]:
-    yield from _rows_of_indices(sample, scene, looked)
-    box = _box(sample, looked)
+def _regions(sample: Sample, scene: Scene) -> Iterator[Region]:
+    if not sample.shape:
+        return
+    yield from _rows_of_indices(sample, scene)
+    box = _box(sample)
     if box is not None:
         yield box
     if len(sample.shape) >= 2 and sample.shape[-1] == sample.shape[-2] > 1:
         yield from _triangles(sample)
-    yield from _flat_range(sample, looked)
+    yield from _flat_range(sample)
 
 
-def _box(sample: Sample, looked: Array) -> Region | None:
+def _reached(sample: Sample, axis: int, entries: Array) -> Array:
+    """Return which indices along an axis some of the entries have."""
+    result: Array = np.bincount(sample.index[axis][entries], minlength=sample.shape[axis]) > 0
+    return result
+
+
+def _box(sample: Sample) -> Region | None:
     """Return the smallest product of index sets, one per axis, that holds every wrong entry."""
     ndim = len(sample.shape)
-    mask, words, slices, cost = np.ones(sample.shape, dtype=bool), [], [], 4.5
+    mask, words, slices, cost = np.ones(sample.true.shape, dtype=bool), [], [], 4.5
     for axis in range(ndim):
-        others = tuple(i for i in range(ndim) if i != axis)
-        hit, seen = np.asarray(sample.wrong.any(axis=others)), np.asarray(looked.any(axis=others))
+        hit, seen = _reached(sample, axis, sample.wrong), _reached(sample, axis, sample.told)
         if np.array_equal(hit, seen):
             slices.append(":")
             continue
@@ -97,60 +101,52 @@ def _box(sample: Sample, looked: Array) -> Region | None:
         words.append(found.words)
         slices.append(found.slice)
         cost += found.cost
-        mask &= hit.reshape([-1 if i == axis else 1 for i in range(ndim)])
+        mask &= hit[sample.index[axis]]
     if not words:
         return None
     if len(words) == ndim and int(sample.wrong.sum()) == 1:
-        return Region(f"one entry, {entry(np.argwhere(sample.wrong)[0])}", mask, 4.5)
+        where = [int(coordinates[sample.wrong][0]) for coordinates in sample.index]
+        return Region(f"one entry, {entry(where)}", mask, 4.5)
     text = " of ".join(reversed(words)) if ndim < 3 else f"[{', '.join(slices)}]"
     return Region(text, mask, cost)
 
 
-def _rows_of_indices(sample: Sample, scene: Scene, looked: Array) -> Iterator[Region]:
+def _rows_of_indices(sample: Sample, scene: Scene) -> Iterator[Region]:
     """Yield rows that a known array of indices names more than once, as those of an embedding are."""
-    rows = looked.any(axis=tuple(range(1, len(sample.shape)))) if sample.shape else looked
-    if rows.sum() < (_FEW_ROWS if len(sample.shape) < 2 else _FEW_ROWS // 2):
+    rows = _reached(sample, 0, sample.told).sum()
+    if rows < (_FEW_ROWS if len(sample.shape) < 2 else _FEW_ROWS // 2):
         return
-    shape = [-1] + [1] * (len(sample.shape) - 1)
     for name, array in scene.facts.arrays.items():
         indices = np.asarray(array)
-        if (
-            indices.dtype.kind not in "iu"
-            or indices.size < 2
-            or indices.min() < 0
-            or indices.max() >= sample.shape[0]
-        ):
+        if indices.dtype.kind not in "iu" or indices.size < 2:
+            continue
+        if indices.min() < 0 or indices.max() >= sample.shape[0]:
             continue
         counts = np.bincount(indices.reshape(-1), minlength=sample.shape[0])
-        repeated = np.broadcast_to((counts > 1).reshape(shape), sample.shape)
         if counts.max() > 1 and (counts == 1).any():
             question = "are repeated indices overwritten where they should add up (np.add.at)?"
-            yield Region(f"the rows that occur more than once in {name}", repeated, 3.5, question)
+            mask = counts[sample.index[0]] > 1
+            yield Region(f"the rows that occur more than once in {name}", mask, 3.5, question)
 
 
 def _triangles(sample: Sample) -> Iterator[Region]:
-    n = sample.shape[-1]
-    ones = np.ones((n, n), dtype=bool)
+    row, column = sample.index[-2], sample.index[-1]
     for words, mask in (
-        ("the diagonal", np.eye(n, dtype=bool)),
-        ("the part off the diagonal", ~np.eye(n, dtype=bool)),
-        ("the upper triangle", np.triu(ones)),
-        ("the lower triangle", np.tril(ones)),
-        ("the part above the diagonal", np.triu(ones, 1)),
-        ("the part below the diagonal", np.tril(ones, -1)),
+        ("the diagonal", row == column),
+        ("the part off the diagonal", row != column),
+        ("the upper triangle", row <= column),
+        ("the lower triangle", row >= column),
+        ("the part above the diagonal", row < column),
+        ("the part below the diagonal", row > column),
     ):
-        yield Region(words, np.broadcast_to(mask, sample.shape), 3.9)
+        yield Region(words, mask, 3.9)
 
 
-def _flat_range(sample: Sample, looked: Array) -> Iterator[Region]:
+def _flat_range(sample: Sample) -> Iterator[Region]:
     """Yield a tail, as a kernel leaves that works in blocks of memory."""
     if len(sample.shape) < 2:
         return
-    hits = np.flatnonzero(sample.wrong.reshape(-1))
-    if hits.size == 0:
-        return
-    mask = np.zeros(sample.wrong.size, dtype=bool)
-    mask[hits[0] :] = True
-    words = f"the tail, from entry {hits[0]} of {mask.size} on in memory order"
-    question = "is the last, incomplete block left out?"
-    yield Region(words, mask.reshape(sample.shape), 5.2, question)
+    place = np.ravel_multi_index(sample.index, sample.shape)
+    first = int(place[sample.wrong].min())
+    words = f"the tail, from entry {first} of {sample.expected.size} on in memory order"
+    yield Region(words, place >= first, 5.2, "is the last, incomplete block left out?")

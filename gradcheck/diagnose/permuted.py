@@ -33,7 +33,7 @@ def _reversed(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     axes = [axis for axis, length in enumerate(sample.shape) if length > 1]
     for size in range(1, len(axes) + 1):
         for chosen in itertools.combinations(axes, size):
-            repaired = np.flip(sample.claimed, chosen)
+            repaired = sample.at(np.flip(sample.claimed, chosen))
             words = f"{sample.name}'s gradient is reversed along {axes_words(chosen)}"
             question = (
                 "is a kernel flipped, or a sequence run the wrong way?" if len(sample.shape) > 1 else ""
@@ -47,7 +47,9 @@ def _rolled(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
         if length < 3:
             continue
         for shift in _shifts(length, sample.expected.size):
-            repaired = np.roll(sample.claimed, -shift, axis)
+            moved = list(sample.index)
+            moved[axis] = (moved[axis] + shift) % length
+            repaired = sample.claimed[tuple(moved)]
             by = shift if shift <= length // 2 else shift - length
             words = f"{sample.name}'s gradient is shifted by {by} along axis {axis}"
             details: dict[str, object] = {"axis": axis, "shift": by}

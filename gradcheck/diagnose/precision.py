@@ -46,12 +46,12 @@ FORMATS: dict[str, tuple[float, Callable[[Array], Array]]] = {
 
 def precision(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     """Propose rounding to a narrower format, a constant in one, or errors of that size."""
-    if sample.misshapen or sample.claimed.dtype.kind == "c" or not sample.expected[sample.known].any():
+    if sample.misshapen or sample.claimed.dtype.kind == "c" or not sample.true.any():
         return
     error = np.abs(sample.error[sample.wrong])
     if error.size == 0 or not sample.finite:
         return
-    largest = float(np.abs(sample.expected[sample.known]).max())
+    largest = float(np.abs(sample.true).max())
     relative = float(error.max()) / largest
     yield from _representable(sample, relative)
     yield from _constant(sample)
@@ -59,7 +59,7 @@ def precision(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
 
 
 def _representable(sample: Sample, relative: float) -> Iterator[Hypothesis]:
-    said = sample.claimed[sample.informative]
+    said = sample.said[sample.told]
     for name, (unit, rounded) in reversed(FORMATS.items()):
         if relative > _GROWTH * unit or said.size < _REPRESENTABLE:
             continue
@@ -74,7 +74,7 @@ def _representable(sample: Sample, relative: float) -> Iterator[Hypothesis]:
 
 
 def _constant(sample: Sample) -> Iterator[Hypothesis]:
-    found = ratio_of(sample.claimed, sample)
+    found = ratio_of(sample.said, sample)
     if found is None or not 0 < abs(found[0] - 1) < 4e-7 or not sample.clear:
         return
     off = float(abs(found[0] - 1))
@@ -82,13 +82,13 @@ def _constant(sample: Sample) -> Iterator[Hypothesis]:
         f"{sample.name}'s gradient is off by the same {number(off)} of itself everywhere: "
         "is a constant in it rounded to float32?"
     )
-    fit = sample.fit(sample.claimed / found[0])
+    fit = sample.fit_at(sample.said / found[0])
     yield Hypothesis("precision", message, fit, 2.0, {"format": "float32", "ratio": float(found[0].real)})
 
 
 def _by_size(sample: Sample, relative: float) -> Iterator[Hypothesis]:
     unit = FORMATS["float32"][0]
-    spread = float(sample.wrong.sum() / max(sample.informative.sum(), 1))
+    spread = float(sample.wrong.sum() / max(sample.told.sum(), 1))
     if not unit / _GROWTH < relative < _GROWTH * unit or spread < 0.4:
         return
     message = (

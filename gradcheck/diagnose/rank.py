@@ -26,7 +26,7 @@ def low_rank(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
         return
     if min(sample.shape) < 3 or max(sample.shape) > _LARGEST or sample.expected.dtype.kind == "c":
         return
-    wrong, true, said = (_rank(sample, a) for a in (sample.error, sample.expected, sample.claimed))
+    wrong, true, said = (_rank(sample, a) for a in (_error(sample), sample.expected, sample.claimed))
     full = min(sample.shape)
     if wrong == 0 or wrong > full // 2 or true <= wrong:
         return
@@ -39,7 +39,7 @@ def low_rank(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
             f"{sample.name}'s gradient {how} one contribution: that of {place} of the {length} along the "
             f"{ordinal(axis)} axis of {name}. Is a sample (or a step) left out, or counted twice?"
         )
-        repaired = sample.claimed - _cut(sample.error, 1)
+        repaired = sample.claimed - _cut(_error(sample), 1)
         details = {"rank": 1, "array": name, "axis": axis, "index": i}
         yield Hypothesis("partial", message, sample.fit(repaired), 5.0, details)
         return
@@ -55,9 +55,14 @@ def low_rank(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
             f"{sample.name}'s gradient {how} a term that multiplies the sum of {summed} over its first axis: "
             "is a path through a mean or a sum over the batch forgotten?"
         )
-    repaired = sample.claimed - _cut(sample.error, wrong)
+    repaired = sample.claimed - _cut(_error(sample), wrong)
     details = {"rank": wrong, "rank_expected": true, "array": summed}
     yield Hypothesis("missing-term", message, sample.fit(repaired), 7.0 if wrong == 1 else 8.0, details)
+
+
+def _error(sample: Sample) -> Array:
+    result: Array = sample.claimed - sample.expected
+    return result
 
 
 def _rank(sample: Sample, matrix: Array) -> int:
@@ -80,7 +85,7 @@ def _cut(matrix: Array, rank: int) -> Array:
 
 
 def _factors(sample: Sample) -> tuple[Array, Array]:
-    u, _, v = np.linalg.svd(sample.error, full_matrices=False)
+    u, _, v = np.linalg.svd(_error(sample), full_matrices=False)
     return u[:, 0], v[0]
 
 

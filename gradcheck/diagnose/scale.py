@@ -24,7 +24,7 @@ def sign(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     """Propose that the gradient is the negative of the true one, or its complex conjugate."""
     if sample.misshapen:
         return
-    fit = sample.fit(-sample.claimed)
+    fit = sample.fit_at(-sample.said)
     yield Hypothesis(
         "sign", f"{sample.name}'s gradient has the wrong sign everywhere.", fit, 1.0, {"ratio": -1.0}
     )
@@ -38,7 +38,7 @@ def _conjugate(sample: Sample) -> Hypothesis:
         "other sign. Expected is g with dL = Re(conj(g) dz), as PyTorch has it; g with dL = Re(g dz), as JAX "
         "has it, is its conjugate."
     )
-    fit = sample.fit(sample.claimed.conj())
+    fit = sample.fit_at(sample.said.conj())
     return Hypothesis("sign", message, fit, 1.0, {"conjugate": True})
 
 
@@ -46,13 +46,13 @@ def scale(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     """Propose that the gradient is a constant times the true one, and say what the constant is."""
     if sample.misshapen:
         return
-    found = ratio_of(sample.claimed, sample)
+    found = ratio_of(sample.said, sample)
     if found is None:
         return
     ratio, uncertainty = found
     if ratio == 0 or abs(ratio - 1) < _ROUNDED:
         return
-    fit, entries = sample.fit(sample.claimed / ratio), int(sample.informative.sum())
+    fit, entries = sample.fit_at(sample.said / ratio), int(sample.told.sum())
     nameable = ratio.imag == 0 and fit.share > 0.9
     named = scene.name_factor(sample.name, ratio.real, uncertainty) if nameable else None
     if named is None and entries < 2:
@@ -73,17 +73,20 @@ def _plain(ratio: complex) -> Any:
     return [ratio.real, ratio.imag] if ratio.imag else ratio.real
 
 
-def ratio_of(claimed: Array, sample: Sample, mask: Array | None = None) -> tuple[complex, float] | None:
-    """Return the least-squares ratio of a claimed to the expected gradient, and its relative uncertainty."""
-    use = sample.known & np.isfinite(claimed) & (sample.noise > 0)
-    if mask is not None:
-        use &= mask
+def ratio_of(said: Array, sample: Sample, chosen: Array | None = None) -> tuple[complex, float] | None:
+    """Return the least-squares ratio of claimed to expected values, and its relative uncertainty.
+
+    ``said`` holds claimed values at the known entries, ``chosen`` masks those to be used.
+    """
+    use = np.isfinite(said) & (sample.noise > 0)
+    if chosen is not None:
+        use &= chosen
     weight = 1 / sample.noise[use]
-    true, said = sample.expected[use] * weight, claimed[use] * weight
-    size = float(np.vdot(true, true).real)
+    weighted, claimed = sample.true[use] * weight, said[use] * weight
+    size = float(np.vdot(weighted, weighted).real)
     if size <= 1.0:
         return None
-    ratio = complex(np.vdot(true, said)) / size
+    ratio = complex(np.vdot(weighted, claimed)) / size
     if abs(ratio.imag) <= 1e-9 * abs(ratio):
         ratio = complex(ratio.real, 0.0)
     return ratio, 1.0 / float(np.sqrt(size))
@@ -96,25 +99,35 @@ def sliced_scale(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
         return
     for size in range(ndim - 1, 0, -1):
         for along in itertools.combinations(range(ndim), size):
-            counts = sample.informative.sum(axis=along, keepdims=True)
-            if counts.size < 2 or np.median(counts) < 3:
+            slices = _slices(sample, along)
+            counts = np.bincount(slices[sample.told], minlength=1)
+            if np.count_nonzero(counts) < 2 or np.median(counts[counts > 0]) < 3:
                 continue
-            ratios = _sliced_ratios(sample, along)
+            ratios = _ratios(sample, slices)
             if not np.isfinite(ratios).all() or not ratios.all() or np.abs(ratios - 1).max() < _ROUNDED:
                 continue
-            fit = sample.fit(sample.claimed / ratios)
+            fit = sample.fit_at(sample.said / ratios[slices])
             if fit.exact:
                 yield _sliced(sample, scene, along, ratios, fit)
 
 
-def _sliced_ratios(sample: Sample, along: tuple[int, ...]) -> Array:
+def _slices(sample: Sample, along: tuple[int, ...]) -> Array:
+    """Return, for each known entry, the number of the slice along the axes that it lies in."""
+    rest = [axis for axis in range(len(sample.shape)) if axis not in along]
+    shape = [sample.shape[axis] for axis in rest]
+    return np.asarray(np.ravel_multi_index(tuple(sample.index[axis] for axis in rest), tuple(shape)))
+
+
+def _ratios(sample: Sample, slices: Array) -> Array:
     """Return the ratio in each slice, 1 where it has no entry to tell."""
-    true = np.where(sample.known, sample.expected, 0)
-    said = np.where(sample.known, sample.claimed, 0)
-    size = (np.abs(true) ** 2).sum(axis=along, keepdims=True)
-    product = (true.conj() * said).sum(axis=along, keepdims=True)
-    result: Array = np.where(size > 0, product / np.where(size > 0, size, 1), 1.0)
-    return result
+    count = int(slices.max()) + 1
+    size = np.bincount(slices, np.abs(sample.true) ** 2, count)
+    product = sample.true.conj() * sample.said
+    total = np.bincount(slices, product.real, count) + 0j
+    if np.iscomplexobj(product):
+        total += 1j * np.bincount(slices, product.imag, count)
+    ratios = np.where(size > 0, total / np.where(size > 0, size, 1), 1.0)
+    return ratios if np.iscomplexobj(product) else ratios.real
 
 
 def _sliced(sample: Sample, scene: Scene, along: tuple[int, ...], ratios: Array, fit: Fit) -> Hypothesis:

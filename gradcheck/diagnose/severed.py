@@ -14,7 +14,7 @@ def severed(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     """Propose that the path from the parameter to the loss is cut in the backward pass."""
     if not sample.missing and (sample.misshapen or sample.claimed.any()):
         return
-    largest = float(abs(sample.expected[sample.known]).max(initial=0.0))
+    largest = float(abs(sample.true).max(initial=0.0))
     what = (
         f"No gradient was given for {sample.name}" if sample.missing else f"{sample.name}'s gradient is zero"
     )

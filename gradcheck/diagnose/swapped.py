@@ -35,7 +35,6 @@ def _is(one: Sample, other: Sample) -> bool:
     """Whether what is claimed for one is the true gradient of the other, which is not zero."""
     if one.claimed.shape != other.shape or not other.known.any():
         return False
-    true, noise = other.expected[other.known], other.noise[other.known]
-    if np.linalg.norm(true) <= 50 * np.linalg.norm(noise):
+    if np.linalg.norm(other.true) <= 50 * np.linalg.norm(other.noise):
         return False
-    return bool((np.abs(one.claimed[other.known] - true) <= noise).all())
+    return bool((np.abs(other.at(one.claimed) - other.true) <= other.noise).all())

@@ -35,9 +35,10 @@ def _axes(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     for axes in itertools.permutations(range(ndim)):
         if axes == tuple(range(ndim)):
             continue
-        repaired = sample.claimed.transpose(axes)
-        if repaired.shape != sample.shape:
+        moved = sample.claimed.transpose(axes)
+        if moved.shape != sample.shape:
             continue
+        repaired = sample.at(moved)
         yield from with_factor(
             sample, scene, "transposed", _words(sample, axes), repaired, 2.0, {"axes": list(axes)}
         )
@@ -64,8 +65,11 @@ def with_factor(
     details: dict[str, object],
     question: str = "",
 ) -> Iterator[Hypothesis]:
-    """Propose a rearranged gradient, and the same with a sign or a known factor besides."""
-    fit = sample.fit(repaired)
+    """Propose a rearranged gradient, and the same with a sign or a known factor besides.
+
+    ``repaired`` holds its values at the known entries.
+    """
+    fit = sample.fit_at(repaired)
     end = f": {question}" if question else "."
     yield Hypothesis(kind, words + end, fit, cost, details)
     if fit.exact:
@@ -74,7 +78,7 @@ def with_factor(
     if found is None or found[0] == 0 or not sample.clear:
         return
     ratio, uncertainty = found
-    again = sample.fit(repaired / ratio)
+    again = sample.fit_at(repaired / ratio)
     if again.share < _WORTH_NAMING:
         return
     named = scene.name_factor(sample.name, ratio.real, uncertainty) if ratio.imag == 0 else None
@@ -129,7 +133,7 @@ def _untransposed_factor(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
                     "(or the other way round) in the backward pass."
                 )
                 noise = sample.noise * max(1.0, float(np.linalg.cond(square)))
-                fit = sample.fit(repaired, noise)
+                fit = sample.fit_at(repaired.reshape(-1), noise)
                 yield Hypothesis("transposed", message, fit, 4.0, {"matrix": name, "side": side})
 
 

@@ -26,9 +26,9 @@ _LABELS = (
 
 def unexplained(sample: Sample, nearest: Hypothesis | None) -> Diagnosis:
     """Describe an error: how many entries, how large, in which slices, and what is right about it."""
-    if not sample.expected[sample.known].any():
+    if not sample.true.any():
         return _no_effect(sample)
-    wrong, known = int(sample.wrong.sum()), int(sample.known.sum())
+    wrong, known = int(sample.wrong.sum()), sample.true.size
     details = _details(sample)
     looked = "entries" if sample.complete else "entries looked at"
     parts = [
@@ -50,7 +50,7 @@ def unexplained(sample: Sample, nearest: Hypothesis | None) -> Diagnosis:
 
 
 def _no_effect(sample: Sample) -> Diagnosis:
-    largest = number(float(np.abs(sample.claimed[sample.known]).max()))
+    largest = number(float(np.abs(sample.said).max()))
     message = (
         f"The loss does not change with {sample.name} here: its true gradient is zero, the claimed one up to "
         f"{largest}. Does the loss use {sample.name} at all, and from its argument?"
@@ -59,9 +59,9 @@ def _no_effect(sample: Sample) -> Diagnosis:
 
 
 def _details(sample: Sample) -> dict[str, Any]:
-    said, true = sample.claimed[sample.known], sample.expected[sample.known]
+    said, true = sample.said, sample.true
     largest = float(np.abs(true).max())
-    relative = np.abs(sample.error[sample.known]) / largest
+    relative = np.abs(sample.error) / largest
     counts = np.histogram(relative[np.isfinite(relative)], bins=np.array(_BINS))[0]
     lengths = float(np.linalg.norm(said)), float(np.linalg.norm(true))
     product = float(np.vdot(true, said).real)
@@ -70,7 +70,7 @@ def _details(sample: Sample) -> dict[str, Any]:
         "cosine": product / (lengths[0] * lengths[1]) if lengths[0] else 0.0,
         "length": lengths[0] / lengths[1],
         "wrong": int(sample.wrong.sum()),
-        "known": int(sample.known.sum()),
+        "known": true.size,
     }
 
 
@@ -96,9 +96,7 @@ def _slices(sample: Sample) -> str:
 
 
 def _energy(sample: Sample, axis: int) -> Array:
-    others = tuple(i for i in range(len(sample.shape)) if i != axis)
-    result: Array = (np.abs(sample.error) ** 2).sum(axis=others)
-    return result
+    return np.bincount(sample.index[axis], np.abs(sample.error) ** 2, sample.shape[axis])
 
 
 def _total_right(sample: Sample) -> bool:
@@ -106,5 +104,5 @@ def _total_right(sample: Sample) -> bool:
     if not sample.complete or sample.wrong.sum() < 2 or not sample.clear:
         return False
     noise = float(sample.noise.sum())
-    total = abs(sample.expected.sum())
+    total = abs(sample.true.sum())
     return bool(abs(sample.error.sum()) <= noise and total > 1e3 * noise)

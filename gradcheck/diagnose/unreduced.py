@@ -60,7 +60,7 @@ def _too_small(sample: Sample) -> Iterator[Hypothesis]:
             if reduced.size in (0, sample.expected.size) or reduced.size != sample.claimed.size:
                 continue
             if not np.allclose(
-                sample.claimed.reshape(reduced.shape), reduced, rtol=1e-6, atol=float(sample.noise.max())
+                sample.claimed.reshape(reduced.shape), reduced, rtol=1e-6, atol=float(sample.spread.max())
             ):
                 continue
             message = (
@@ -75,12 +75,12 @@ def _too_uniform(sample: Sample) -> Iterator[Hypothesis]:
     """Propose a reduction too far, broadcast back: constant along axes, the sum or mean of the truth."""
     for axes in _axes_of(len(sample.shape)):
         spread = np.ptp(sample.claimed, axis=axes) if sample.claimed.dtype.kind == "f" else np.array(np.inf)
-        if (spread > sample.noise.max()).any():
+        if (spread > sample.spread.max()).any():
             continue
         for words, reduce in _REDUCTIONS.items():
             reduced = reduce(sample.expected, axis=axes, keepdims=True)
-            fits = np.abs(sample.claimed - reduced) <= sample.noise * max(1, sample.expected.size)
-            if not fits.all() or np.abs(reduced).max() <= 50 * sample.noise.max():
+            fits = np.abs(sample.claimed - reduced) <= sample.spread * max(1, sample.expected.size)
+            if not fits.all() or np.abs(reduced).max() <= 50 * sample.spread.max():
                 continue
             message = (
                 f"{sample.name}'s gradient is constant along {axes_words(axes)}, and is the {words} of the "

@@ -476,3 +476,19 @@ def test_products_of_data_are_recognised():
         {"w": Discrepancy("w", true + 0.4 * x.T @ t, true, 1e-11)}, Facts(arrays={"x": x, "t": t})
     )
     assert "0.4 × xᵀ t" in found.of("w")[0].message
+
+
+def test_one_entry_of_a_million_is_described():
+    true = np.random.default_rng(0).normal(size=(1000, 1000))
+    claimed = true.copy()
+    claimed[123, 45] *= 2
+    diagnosis = first(claimed, true)
+    assert diagnosis.kind == "partial"
+    assert "one entry, [123, 45]" in diagnosis.message
+
+
+def test_a_row_of_a_million_entries_is_described():
+    true = np.random.default_rng(0).normal(size=(1000, 1000))
+    claimed = true.copy()
+    claimed[-1] = 0
+    assert "the last row" in first(claimed, true).message
