@@ -113,11 +113,16 @@ def _grouped(calls: Sequence[TracedCall]) -> list[Blame]:
 
 def _severed(session: Session) -> list[TracedCall]:
     """Return the calls that cut a path to a leaf in question."""
-    candidates = [call for call in suspects(session.recording.calls) if session.concerns(call)]
+    recording = session.recording
+    candidates = [
+        call
+        for call in suspects(recording.calls)
+        # what a run writes into memory of its own, a new module's weights say, cuts nothing
+        if session.concerns(call) and (recording.ancestry.leaves_of[call.id] or not call.unrecorded)
+    ]
     if not candidates:
         return []
-    cotangents = session.recording.cotangents
-    scales = Scales(session.computation, session.direction(), cotangents, session.track)
+    scales = Scales(session.computation, session.direction(), recording.cotangents, session.track)
     try:
         return scales.guilty(candidates)
     finally:

@@ -63,6 +63,7 @@ class Scales:
         """Return the suspects that cut a path, in order."""
         base = self._outputs(0.0, Freezer({call.key: call for call in candidates}))
         self._floor = 4 * roundoff.floor(base, self._cotangent, self._epsilon) / self._step
+        candidates = self._faithful(candidates, base)
         whole, remaining, found = self._derivative([]), list(candidates), set[str]()
         while remaining:
             frozen = self._derivative(remaining)
@@ -74,6 +75,18 @@ class Scales:
             found.update(call.id for call in chosen)
             remaining = [call for call in remaining if call.id not in found]
         return [call for call in candidates if call.id in found]
+
+    def _faithful(self, candidates: Sequence[TracedCall], base: Vector) -> list[TracedCall]:
+        """Leave out suspects whose freezing changes the outputs where nothing has moved."""
+
+        def repeats(calls: Sequence[TracedCall]) -> bool:
+            frozen = Freezer({call.key: call for call in calls}, self._constants)
+            again = self._outputs(0.0, frozen)
+            return bool(abs(total(self._cotangent * (again - base))) <= self._floor * self._step)
+
+        if repeats(candidates):
+            return list(candidates)
+        return [call for call in candidates if repeats([call])]
 
     def _gives(self, aim: float, frozen: Sequence[TracedCall]) -> bool:
         return self._same(self._derivative(frozen), aim)
