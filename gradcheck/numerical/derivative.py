@@ -22,6 +22,8 @@ DOUBLE = 2.220446049250313e-16
 # Rungs below the first: by halves while extrapolation pays, then by eighths to get below nearby kinks.
 _HALVES = 5
 _EIGHTHS = 6
+# A ladder of fewer rungs than this tells too little of its own error.
+_FEWEST = 5
 # The quick estimate is kept where its bound is at most this share of the outputs' summed change.
 _QUICK = 1e-9
 # A claimed value this many bars away from a well bounded estimate is not put right by more rungs.
@@ -30,6 +32,9 @@ _FAR = 1e3
 _REFINE = 2 / 3
 # Without a claimed value, a bound larger than this share of the estimate asks whether there is a kink.
 _POOR = 1e-4
+# Rungs below this power of epsilon (4e-10 in float64), down to the second (3e-13), are mostly rounding; they
+# are tried where the domain ends so near that there are hardly any others.
+_LOWEST, _DESPERATE = 0.6, 0.8
 # The ladder ends where the bound is this power of epsilon (6e-7 in float64) and the claimed value agrees.
 _GOOD = 0.4
 # Constant outputs this near (in first steps: 3e-7 in float64) are steps, not rounding to single precision.
@@ -213,9 +218,11 @@ def _ladder(
     """Add rungs until the claimed value is confirmed with a good bound; tell whether it was."""
     table = Table(2, noise)
     sizes = [step / 2**k for k in range(_HALVES)]
-    sizes += [sizes[-1] / 8**k for k in range(1, _EIGHTHS + 1) if sizes[-1] / 8**k > epsilon**0.6]
+    sizes += [sizes[-1] / 8**k for k in range(1, 2 * _EIGHTHS) if sizes[-1] / 8**k > epsilon**_DESPERATE]
     while sizes:
         h = sizes.pop(0)
+        if h <= epsilon**_LOWEST and len(table.rows) >= _FEWEST:
+            break
         right, left = line(h), line(-h)
         if right is None or left is None:
             continue
@@ -259,7 +266,7 @@ def _at_the_end_of_the_domain(line: Line, step: float, noise: float) -> Estimate
             h, base, value = step / 2**k, line(0.0), line(sign * step / 2**k)
             if value is not None and base is not None:
                 table.add(h, sign * total(line.weighted(value - base)) / h)
-        if len(table.rows) >= 4:
+        if len(table.rows) >= 4 and not table.diverges():
             value_, bound, _ = table.best()
             candidate = _smooth(value_, bound, line, table, "one-sided: the domain ends here")
             best = candidate if best is None or candidate.uncertainty < best.uncertainty else best

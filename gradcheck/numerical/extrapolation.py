@@ -10,6 +10,7 @@ its neighbours, plus the rounding error that its step admits.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from gradcheck.report.records import Step
 
@@ -61,6 +62,15 @@ class Table:
         d = [row[0] for row in self.rows[-3:]]
         floor = 4 * self.noise / self.steps[-1]
         return abs(d[2] - d[1]) <= max(0.6 * abs(d[1] - d[0]), floor)
+
+    def diverges(self) -> bool:
+        """Whether the quotients change by no less with every smaller step, and by more than rounding.
+
+        So they do beside a point where the derivative is infinite: no step of the ladder is small enough.
+        """
+        changes = [abs(b[0] - a[0]) for a, b in pairwise(self.rows[-4:])]
+        growing = all(later >= 0.9 * earlier for earlier, later in pairwise(changes))
+        return growing and changes[-1] > 4 * self.noise / self.steps[-1]
 
     def curve(self, chosen: float) -> tuple[Step, ...]:
         """Return every rung's own quotient with its bound, for a plot of error against step size."""
