@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,54 +15,78 @@ from gradcheck.diagnose.sample import Sample
 from gradcheck.diagnose.scene import Scene
 from gradcheck.diagnose.words import number
 
-# Fewer entries than this agree with some condition by accident too easily.
-_FEW = 6
-_FEW_FOREIGN = 12
+# What the agreement of a condition with the wrong entries must be worth, in bits: were wrong entries drawn
+# by lot, the chance to hit the condition would be 2 to the minus that. More where more was tried.
+_OWN, _FOREIGN, _BOUND, _FITTED = 5.0, 8.0, 3.0, 6.0
+# The part being zero, of the wrong sign, ... is evidence of its own.
+_NAMED_INSIDE = 2.0
 # Bounds that people write, tried before what the caller knows.
 _BOUNDS = (0.0, 1.0, -1.0, 0.5, 2.0, 3.0, 6.0)
 
 
+@dataclass(frozen=True)
+class Condition:
+    """Words, the mask of the known entries for which they hold, their cost, and the bits that they need."""
+
+    words: str
+    mask: Array
+    cost: float
+    needs: float
+
+
 def masked(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     """Propose each condition that holds for the wrong entries and for no right one."""
-    if sample.misshapen:
+    if sample.misshapen or not (sample.told & ~sample.wrong).any() or not sample.wrong.any():
         return
-    right = sample.told & ~sample.wrong
-    if not right.any() or sample.told.sum() < 3:
-        return
-    extra = 0.0 if sample.told.sum() >= _FEW else 1.5
-    for words, condition, cost in _conditions(sample, scene):
-        if np.array_equal(condition & sample.told, sample.wrong):
-            yield _hypothesis(sample, scene, words, cost + extra)
-    yield from _clipped(sample, right)
-
-
-def _hypothesis(sample: Sample, scene: Scene, words: str, cost: float) -> Hypothesis:
     what = inside(sample, scene, sample.wrong)
+    for condition, cells in _conditions(sample, scene):
+        if not np.array_equal(condition.mask & sample.told, sample.wrong):
+            continue
+        if _bits(sample, cells) >= condition.needs - (_NAMED_INSIDE if what else 0.0):
+            yield _hypothesis(sample, condition, what)
+    yield from _clipped(sample)
+
+
+def _bits(sample: Sample, cells: int) -> float:
+    """Return log2 of the number of ways to choose the wrong ones among the entries that tell.
+
+    ``cells`` is the number of entries that the condition is made of: fewer where it is broadcast.
+    """
+    told, wrong = int(sample.told.sum()), int(sample.wrong.sum())
+    n = min(told, cells)
+    k = min(max(round(wrong * n / told), 1), n - 1)
+    return (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)) / math.log(2) if n > 1 else 0.0
+
+
+def _hypothesis(sample: Sample, condition: Condition, what: str) -> Hypothesis:
     message = (
-        f"{sample.name}'s gradient is wrong exactly where {words} "
+        f"{sample.name}'s gradient is wrong exactly where {condition.words} "
         f"({int(sample.wrong.sum())} of {sample.counted})"
     )
     message += f": there it is {what}." if what else "."
     message += " Is the mask or the derivative of a kinked function missing, or on the wrong side?"
-    return Hypothesis(
-        "masked", message, CERTAIN, cost + (0.0 if what else 0.5), {"where": words, "inside": what}
-    )
+    cost = condition.cost + (0.0 if what else 0.5)
+    return Hypothesis("masked", message, CERTAIN, cost, {"where": condition.words, "inside": what})
 
 
-def _conditions(sample: Sample, scene: Scene) -> Iterator[tuple[str, Array, float]]:
+def _conditions(sample: Sample, scene: Scene) -> Iterator[tuple[Condition, int]]:
+    """Yield the conditions, and of how many entries each is made."""
     for name, array in scene.known_arrays(sample.name).items():
         full = _aligned(np.asarray(array), sample.shape)
         if full is None or full.dtype.kind == "c":
             continue
-        x = sample.at(full)
-        cost = 4.0 if name == sample.name or x.dtype.kind == "b" else 4.4
-        cost += 1.5 if name != sample.name and np.size(array) < _FEW_FOREIGN else 0.0
-        yield from _signs(name, x, cost)
+        x, cells = sample.at(full), int(np.size(array))
+        own = name == sample.name or x.dtype.kind == "b"
+        cost, needs = (4.0, _OWN) if own else (4.4, _FOREIGN)
+        for words, mask in _signs(name, x):
+            yield Condition(words, mask, cost, needs), cells
         if x.dtype.kind == "f":
-            yield from _thresholds(sample, scene, name, x, cost)
+            for words, mask, nice in _thresholds(sample, scene, name, x):
+                more = _BOUND if nice else _FITTED
+                yield Condition(words, mask, cost + (0.2 if nice else 1.5), needs + more), cells
     if sample.true.dtype.kind == "f":
-        yield "the true gradient is negative", sample.true < 0, 4.6
-        yield "the true gradient is positive", sample.true > 0, 4.6
+        for words, mask in (("negative", sample.true < 0), ("positive", sample.true > 0)):
+            yield Condition(f"the true gradient is {words}", mask, 4.6, _OWN), sample.true.size
 
 
 def _aligned(array: Array, shape: tuple[int, ...]) -> Array | None:
@@ -75,44 +101,40 @@ def _aligned(array: Array, shape: tuple[int, ...]) -> Array | None:
         return None
 
 
-def _signs(name: str, x: Array, cost: float) -> Iterator[tuple[str, Array, float]]:
+def _signs(name: str, x: Array) -> Iterator[tuple[str, Array]]:
     if x.dtype.kind == "b":
-        yield f"{name} is False", ~x, cost
-        yield f"{name} is True", x, cost
+        yield f"{name} is False", ~x
+        yield f"{name} is True", x
         return
-    yield f"{name} is 0", x == 0, cost
-    yield f"{name} is not 0", x != 0, cost
-    yield f"{name} is negative", x < 0, cost
-    yield f"{name} is positive", x > 0, cost
+    yield f"{name} is 0", x == 0
+    yield f"{name} is not 0", x != 0
+    yield f"{name} is negative", x < 0
+    yield f"{name} is positive", x > 0
 
 
-def _thresholds(
-    sample: Sample, scene: Scene, name: str, x: Array, cost: float
-) -> Iterator[tuple[str, Array, float]]:
-    """Conditions x > c and |x| > c, c being a number that somebody would write between the two groups."""
+def _thresholds(sample: Sample, scene: Scene, name: str, x: Array) -> Iterator[tuple[str, Array, bool]]:
+    """Yield x > c and |x| > c, c being between the two groups, and whether somebody would write that c."""
     for words, y in ((name, x), (f"|{name}|", np.abs(x))):
         wrong, right = y[sample.wrong], y[sample.told & ~sample.wrong]
-        if min(wrong.size, right.size) < 2:
-            continue
         above = bool(wrong.min() > right.max())
         if not above and not wrong.max() < right.min():
             continue
         low, high = (right.max(), wrong.min()) if above else (wrong.max(), right.min())
-        bound, more = _bound(float(low), float(high), scene)
-        yield f"{words} is {'above' if above else 'below'} {bound}", (y >= high) == above, cost + more
+        bound, nice = _bound(float(low), float(high), scene)
+        yield f"{words} is {'above' if above else 'below'} {bound}", (y >= high) == above, nice
 
 
-def _bound(low: float, high: float, scene: Scene) -> tuple[str, float]:
+def _bound(low: float, high: float, scene: Scene) -> tuple[str, bool]:
     for candidate in _BOUNDS:
         if low <= candidate <= high:
-            return number(candidate), 0.2
+            return number(candidate), True
     for x, quantity in scene.numbers.items():
         if quantity.named and low <= x <= high:
-            return f"{number(x)} ({quantity.words})", 0.3
-    return f"a bound between {number(low)} and {number(high)}", 1.5
+            return f"{number(x)} ({quantity.words})", True
+    return f"a bound between {number(low)} and {number(high)}", False
 
 
-def _clipped(sample: Sample, right: Array) -> Iterator[Hypothesis]:
+def _clipped(sample: Sample) -> Iterator[Hypothesis]:
     """Propose that the gradient itself was cut to an interval."""
     if np.iscomplexobj(sample.said) or np.iscomplexobj(sample.true) or not sample.clear:
         return
@@ -121,7 +143,9 @@ def _clipped(sample: Sample, right: Array) -> Iterator[Hypothesis]:
         return
     bound = float(np.abs(said).max())
     cut = np.clip(sample.true, -bound, bound)
-    if (np.abs(true) < bound).any() or bound <= float(np.abs(sample.true[right]).max(initial=0.0)):
+    if (np.abs(true) < bound).any() or bound <= float(
+        np.abs(sample.true[sample.told & ~sample.wrong]).max(initial=0.0)
+    ):
         return
     if (np.abs(sample.said - cut) > sample.noise).any():
         return
