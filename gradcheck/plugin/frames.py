@@ -5,11 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
+from gradcheck.errors import GradcheckError
+from gradcheck.targets.excerpt import raised_by_user
+
 _OURS = str(Path(__file__).resolve().parents[1])
 
 
 def show_only_theirs(error: BaseException) -> None:
-    """Take our frames out of the traceback of an error, and of those that it was raised from."""
+    """Take our frames out of the traceback of an error, and of those that it was raised from.
+
+    An error that we did not mean to raise keeps them all: they are what a report of it needs.
+    """
+    if not isinstance(error, GradcheckError) and not raised_by_user(error):
+        return
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:

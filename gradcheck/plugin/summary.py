@@ -25,13 +25,9 @@ def summarize(terminal: pytest.TerminalReporter, config: pytest.Config) -> None:
     reports = [report for kept in ledger_of(config).reports.values() for report in kept]
     terminal.section(_title(reports))
     shown = _shown(reports, config.get_verbosity())
-    rows = [_row(report) for report in shown]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    others = sum(widths) - widths[1] + 2 * (len(widths) - 1)
-    widths[1] = min(widths[1], max(_NAME, _terminal_width(terminal) - others))
-    for report, row in zip(shown, rows, strict=True):
-        terminal.write_line(_line(row, widths), **{_MARKUP[report.verdict]: True})
-    if len(shown) < len(reports):
+    for report, line in zip(shown, _lines(shown, terminal), strict=True):
+        terminal.write_line(line, **{_MARKUP[report.verdict]: True})
+    if shown and len(shown) < len(reports):
         terminal.write_line(
             f"and {counted(len(reports) - len(shown), 'more subject')} that pass; -v shows all"
         )
@@ -81,9 +77,17 @@ def _rank(result: ParameterResult) -> tuple[int, bool, float]:
     return _WORST_FIRST.index(result.verdict), result.waived is not None, known
 
 
-def _line(row: tuple[str, ...], widths: list[int]) -> str:
-    words = (cut(word, width).ljust(width) for word, width in zip(row, widths, strict=True))
-    return "  ".join(words).rstrip()
+def _lines(reports: list[Report], terminal: pytest.TerminalReporter) -> list[str]:
+    """Return a line for each report, in columns; names give way on a narrow terminal, but not all the way."""
+    rows = [_row(report) for report in reports]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if rows:
+        others = sum(widths) - widths[1] + 2 * (len(widths) - 1)
+        widths[1] = min(widths[1], max(_NAME, _terminal_width(terminal) - others))
+    padded = (
+        [cut(word, width).ljust(width) for word, width in zip(row, widths, strict=True)] for row in rows
+    )
+    return ["  ".join(words).rstrip() for words in padded]
 
 
 def _slowest(reports: list[Report]) -> str:

@@ -132,6 +132,12 @@ def test_an_error_in_the_forward_pass_shows_the_users_frames_only(pytester):
     assert "gradcheck/plugin" not in done.stdout.str()
 
 
+def test_an_error_of_ours_keeps_our_frames(pytester, monkeypatch):
+    monkeypatch.setattr(verification, "verify", lambda function, **options: None)
+    write(pytester, test_one_py="def test_it(gradcheck):\n    gradcheck(lambda: 'pass')\n")
+    outcome(pytester, failed=1).stdout.fnmatch_lines(["E*AttributeError*", "*gradcheck/plugin/fixture.py:*"])
+
+
 def test_a_second_call_in_a_test_has_a_name_of_its_own(pytester, calls):
     write(pytester, test_one_py="def test_it(gradcheck):\n    gradcheck(lambda: 'pass')\n" * 1)
     write(
@@ -418,6 +424,13 @@ def test_the_summary_has_a_line_for_each_subject(pytester, targets):
 def test_a_run_that_verifies_nothing_says_nothing(pytester):
     write(pytester, test_one_py="def test_it():\n    pass\n")
     assert "gradcheck:" not in outcome(pytester, passed=1).stdout.str()
+
+
+def test_a_quiet_run_in_which_all_pass_has_one_line(pytester):
+    write(pytester, test_one_py="def test_it(gradcheck):\n    gradcheck(lambda: 'pass')\n")
+    told = outcome(pytester, "-q", passed=1).outlines
+    assert [line for line in told if "gradcheck" in line] == [f"{' gradcheck: 1 pass (seed 0) ':=^80}"]
+    assert not any(line.startswith("and 1 more") for line in told)
 
 
 MANY = """
