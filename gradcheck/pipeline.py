@@ -26,6 +26,8 @@ from gradcheck.subjects.base import Subject
 _LOCATE_SECONDS = 3.0
 # Forward evaluations, and seconds, that halving groups of suspect parameters may take.
 _HALVING, _HALVING_SECONDS = 4000, 60.0
+# Seconds spent on the entries of one leaf whose probe met a kink.
+_TIE_SECONDS = 0.5
 # Where no direction can be resolved, entries can hardly be: only a few are tried.
 _FEW = 32
 # A gradient that changes by more than this under a scaled cotangent is not just rounded.
@@ -80,7 +82,7 @@ def examine_subject(
     outcome.joint = screening.joint
     _judge(outcome, screening, known, options, locate_seconds)
     if outcome.at_kinks:
-        ties.look_closer(outcome)
+        ties.look_closer(outcome, min(locate_seconds, _TIE_SECONDS))
     _structure(outcome, deviations)
     return outcome
 

@@ -22,16 +22,17 @@ from gradcheck.report.records import Verdict
 if TYPE_CHECKING:
     from gradcheck.pipeline import Outcome
 
-_SECONDS = 0.5
 
+def look_closer(outcome: Outcome, seconds: float) -> None:
+    """Examine the parameters whose probes met a kink; those off along the common direction get ``tied``.
 
-def look_closer(outcome: Outcome) -> None:
-    """Examine the parameters whose probes met a kink; those off along the common direction get ``tied``."""
+    ``seconds`` may be spent on the entries of each.
+    """
     names = [name for name, f in outcome.findings.items() if any(p.estimate.kink for p in f.probes)]
     right = [n for n, f in outcome.findings.items() if f.probes and f.verdict is Verdict.PASS]
     names = [name for name in names if name in right]
     for name in names:
-        _entries(outcome, name)
+        _entries(outcome, name, seconds)
     for name in names:
         _look(outcome, [name], [name])
     if names and len(right) > 1:
@@ -46,9 +47,9 @@ def _look(outcome: Outcome, moved: Sequence[str], marked: Sequence[str]) -> None
             outcome.findings[name].tied = probe
 
 
-def _entries(outcome: Outcome, name: str) -> None:
+def _entries(outcome: Outcome, name: str, seconds: float) -> None:
     exam, finding = outcome.exam, outcome.findings[name]
-    affordable = affordable_entries(exam.seconds_per_evaluation, _SECONDS)
+    affordable = affordable_entries(exam.seconds_per_evaluation, seconds)
     if finding.entries is None and exam.values[name].size <= affordable:
         entries = locate(exam, outcome.pulls[0], name, affordable)
         findings.from_entries(exam, outcome.pulls[0], finding, entries, outcome.tolerances[name])

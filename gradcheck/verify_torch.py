@@ -342,7 +342,7 @@ def _variations(
         {name: _claimed(subject, pulled, name) for name in pulled.gradients},
         options,
         _blame_elsewhere,
-        lambda: _handwritten(subject),
+        find_handwritten=lambda: _handwritten(subject),
     )
     results = run(context, outcome.exam.seconds_per_pull)
     failed = any(result.verdict is Verdict.FAIL for result in results)

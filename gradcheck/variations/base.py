@@ -7,6 +7,7 @@ point, and a changed layout, a subset of requires_grad or a second backward pass
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ Gradients = Mapping[str, torch.Tensor | None]
 class Context:
     """A verified subject: its cotangent u, the gradients g of <u, outputs> it was verified with.
 
-    ``blame_at`` finds the guilty operations of the subject at changed inputs.
+    ``blame_at`` finds the guilty operations of the subject at changed inputs. ``deadline`` is when to stop.
     """
 
     subject: TorchSubject
@@ -33,6 +34,7 @@ class Context:
     gradients: Gradients
     options: Options
     blame_at: Callable[[TorchSubject], Sequence[Blame] | None]
+    deadline: float = math.inf
     find_handwritten: Callable[[], Sequence[Blame]] = tuple
 
     @functools.cached_property

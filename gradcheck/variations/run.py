@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.subjects.torch.subject import BackwardError
@@ -24,7 +25,7 @@ VARIATIONS: dict[str, Variation] = {
 }
 
 # Variations may take this many times one forward and backward pass, or these seconds if that is more.
-_BUDGET, _SECONDS = 4.5, 3.0
+_BUDGET, _SECONDS = 4.5, 5.0
 # A variation takes about this many passes: one that would not fit is not begun.
 _TYPICAL = 1.5
 
@@ -38,6 +39,7 @@ def run(context: Context, seconds_per_pull: float) -> tuple[VariationResult, ...
         else max(_SECONDS, _BUDGET * seconds_per_pull)
     )
     start = time.perf_counter()
+    context = replace(context, deadline=start + budget)
     results = []
     for name in wanted:
         if time.perf_counter() - start + _TYPICAL * seconds_per_pull > budget:
