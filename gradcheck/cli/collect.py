@@ -14,9 +14,10 @@ from gradcheck.report.run import Failure, Group, Operation, Run, overall
 class Collector:
     """Takes reports as they come; ``run`` returns all of them at any time."""
 
-    def __init__(self, seed: int, journal: Journal) -> None:
+    def __init__(self, seed: int, journal: Journal, each: str | None = None) -> None:
         self._seed = seed
         self._journal = journal
+        self._each = each
         self._start = time.perf_counter()
         self._reports: dict[tuple[str, bool], list[Report]] = {}
         self._skipped: dict[str, int] = {}
@@ -73,12 +74,16 @@ class Collector:
             complete=complete,
             gradcheck=__version__,
             operations=tuple(self._operations),
+            each=self._each,
         )
 
 
 def exit_status(run: Run, *, allow_inconclusive: bool) -> int:
-    """Return 1 where a gradient is wrong, whatever else happened; then 2, 3 and 0 as documented."""
-    if run.verdict is Verdict.FAIL:
+    """Return 1 where a gradient is wrong, whatever else happened; then 2, 3 and 0 as documented.
+
+    A submission that could not be verified is as wrong as one whose gradient is.
+    """
+    if run.verdict is Verdict.FAIL or (run.each is not None and run.failures):
         return 1
     if run.failures:
         return 2

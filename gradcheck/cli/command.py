@@ -20,11 +20,12 @@ Examples:
   gradcheck verify my_model.py:attention pkg.module:target
   gradcheck verify my_engine.py:engine            an engine, on generated cases
   gradcheck verify --case counterexample.json     a saved case again
+  gradcheck verify --each submissions/ grader.py  a folder of submissions, each in its own process
 
 \b
 Exit status:
   0    every gradient is right
-  1    a gradient is wrong
+  1    a gradient is wrong; with --each also: a submission could not be verified
   2    bad usage, or a target that could not be loaded or run
   3    nothing is wrong, but something is inconclusive
   130  stopped by Ctrl-C (143: by a request to terminate)
@@ -72,6 +73,9 @@ def cli() -> None:
     "--variations", multiple=True, metavar="NAME", help="Try this variation only (may be repeated)."
 )
 @click.option("--no-variations", is_flag=True, help="Verify under the given circumstances only.")
+@click.option("--each", type=PATH, metavar="FOLDER", help="Verify each submission in it against the TARGET.")
+@click.option("--only", multiple=True, metavar="NAME", help="This submission only (may be repeated).")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="For each submission; 60 if not given.")
 @click.option("--json", type=PATH, metavar="FILE", help="Write all reports as JSON.")
 @click.option("--junit", type=PATH, metavar="FILE", help="Write a JUnit report.")
 @click.option("--html", type=PATH, metavar="FILE", help="Write a page with tables and plots.")
@@ -87,6 +91,9 @@ def verify(ctx: click.Context, /, **given: Any) -> None:
 
     A TARGET is a file, a module, or either with :NAME for one target or engine in it. Without one, those of
     [tool.gradcheck] in pyproject.toml are verified, or else the reference implementation.
+
+    With --each FOLDER, every .py file and every folder in it is a submission, whose module is given to the
+    TARGET as its only argument.
     """
     from gradcheck.cli.request import make_request
     from gradcheck.cli.verify import verify as run

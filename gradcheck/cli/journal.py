@@ -86,7 +86,9 @@ def _asked(request: Request) -> Any:
 
     options = Options.of(**{**request.defaults, **request.overrides}).to_dict()
     return json.loads(
-        json.dumps([request.targets, request.case_files, request.cases, request.families, options])
+        json.dumps(
+            [request.targets, request.each, request.case_files, request.cases, request.families, options]
+        )
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -23,6 +24,8 @@ class Request:
 
     ``cases`` and ``families`` are None and empty where they were not given; ``files`` maps the name of a
     format to a path. ``accept`` is the reason with which everything found is recorded in ``baseline``.
+    ``each`` is a folder of submissions, ``only`` the names of those wanted (all where it is empty), and
+    ``time_limit`` what each may take, in seconds.
     """
 
     targets: tuple[str, ...] = ()
@@ -39,6 +42,9 @@ class Request:
     baseline: str | None = None
     accept: str | None = None
     resume: bool = False
+    each: str | None = None
+    only: tuple[str, ...] = ()
+    time_limit: float | None = None
 
     @property
     def seed(self) -> int:
@@ -61,6 +67,7 @@ def make_request(given: Mapping[str, Any], configuration: Configuration) -> Requ
     baseline = given["baseline"] or run.get("baseline")
     if given["accept"] is not None and not (baseline and given["accept"].strip()):
         raise UsageError("--accept takes the reason, and needs --baseline FILE to record it in; give both.")
+    _check_each(given)
     generated = given["cases"] is not None or given["family"] or given["case"]
     return Request(
         targets=given["targets"] or (() if generated else specs(configuration)),
@@ -76,8 +83,33 @@ def make_request(given: Mapping[str, Any], configuration: Configuration) -> Requ
         baseline=baseline,
         accept=given["accept"],
         resume=given["resume"],
+        each=given["each"],
+        only=given["only"],
+        time_limit=given["time_limit"],
         allow_inconclusive=given["allow_inconclusive"] or run.get("allow-inconclusive", False),
     )
+
+
+def _check_each(given: Mapping[str, Any]) -> None:
+    """Refuse what does not go with a folder of submissions, or only with one."""
+    if given["each"] is None:
+        for name in ("only", "time_limit"):
+            if given[name]:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is about submissions; give --each FOLDER as well."
+                )
+        return
+    if len(given["targets"]) != 1:
+        raise UsageError(
+            "--each verifies submissions against one file of targets; name it: gradcheck verify --each "
+            "FOLDER grader.py"
+        )
+    for name in ("case", "cases", "family"):
+        if given[name]:
+            raise UsageError(f"--{name} is about cases for an engine, not about submissions; leave it out.")
+    limit = given["time_limit"]
+    if limit is not None and not 0 < limit < math.inf:
+        raise UsageError(f"Expected a number of seconds but got --time-limit {limit}; use for example 60.")
 
 
 def _variations(given: Mapping[str, Any]) -> dict[str, Any]:

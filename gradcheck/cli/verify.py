@@ -31,7 +31,7 @@ def verify(request: Request) -> int:
     outputs.require(request.files)
     known = _baseline(request)
     journal = Journal(request)
-    collector = Collector(request.seed, journal)
+    collector = Collector(request.seed, journal, request.each)
     screen = Screen(verbose=request.verbose)
     if journal.done:
         screen.text(f"resumed with {counted(len(journal.done), 'result')} of the run that was stopped")

@@ -35,7 +35,12 @@ def plan(request: Request, screen: Screen, collector: Collector) -> list[Work]:
 
     Raises:
         UsageError: where something named is not there, or does not go with the rest.
+        TargetError: where the targets that submissions are verified against cannot be loaded.
     """
+    if request.each is not None:
+        from gradcheck.cli.each.work import submissions
+
+        return [submissions(request, screen)]
     targets, engines, failures = _load(request)
     _check_generated_options(request, targets, engines)
     works = list(_works(request, targets, engines, failures))

@@ -81,7 +81,8 @@ class Against:
 class Run:
     """Everything that one run found. ``complete`` is False where it was stopped before its end.
 
-    ``verdict`` leaves out what a baseline knows; ``against`` is None where there is no baseline.
+    ``verdict`` leaves out what a baseline knows; ``against`` is None where there is no baseline. ``each`` is
+    the folder whose submissions were verified; then ``failures`` are submissions too.
     """
 
     verdict: Verdict
@@ -93,6 +94,7 @@ class Run:
     gradcheck: str = ""
     against: Against | None = None
     operations: tuple[Operation, ...] = ()
+    each: str | None = None
 
     @property
     def reports(self) -> tuple[Report, ...]:

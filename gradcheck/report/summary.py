@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from gradcheck.report import baseline
+from gradcheck.report.each import submission_table
 from gradcheck.report.records import Report, Verdict
 from gradcheck.report.run import Group, Operation, Run
 from gradcheck.report.sentences import WORDS
@@ -45,18 +46,19 @@ def conclusion(run: Run) -> str:
     """Return the sentence that says how the run ended."""
     reports, failures = run.reports, len(run.failures)
     nouns = {group.noun for group in run.groups if group.reports} or {"target"}
-    what = nouns.pop() if len(nouns) == 1 else "subject"
+    what = "submission" if run.each is not None else nouns.pop() if len(nouns) == 1 else "subject"
     standing = [run.standing(report) for report in reports]
     counts = {verdict: standing.count(verdict) for verdict in Verdict}
-    of = counted(len(reports), what)
+    of = counted(len(reports) + (failures if run.each is not None else 0), what)
     parts = []
     if counts[Verdict.FAIL]:
         parts.append(f"{counts[Verdict.FAIL]} of {of} with a wrong gradient")
     if counts[Verdict.INCONCLUSIVE]:
         parts.append(f"{counts[Verdict.INCONCLUSIVE]} of {of} not resolved")
     if failures:
-        parts.append(f"{counted(failures, 'target')} not verified")
-    verdict = run.verdict if run.verdict is not Verdict.PASS or not failures else Verdict.INCONCLUSIVE
+        parts.append(f"{failures} of {of}" if run.each is not None else counted(failures, "target"))
+        parts[-1] += " not verified"
+    verdict = _final(run)
     ends = [] if run.complete else ["stopped before the end"]
     if not parts and not reports:
         return ", ".join(["nothing was verified", *ends])
@@ -64,6 +66,15 @@ def conclusion(run: Run) -> str:
     right = f"{of}, no discrepancy but {known} known" if known else f"{of}, every gradient right"
     said = ", ".join(parts) or right
     return ", ".join([f"{WORDS[verdict]}: {said}", *ends])
+
+
+def _final(run: Run) -> Verdict:
+    """Return the verdict that counts what could not be verified; that of a submission is its own fault."""
+    if not run.failures:
+        return run.verdict
+    if run.each is not None:
+        return Verdict.FAIL
+    return Verdict.INCONCLUSIVE if run.verdict is Verdict.PASS else run.verdict
 
 
 def show_summary(run: Run, console: Console, *, verbose: bool = False) -> None:
@@ -75,11 +86,13 @@ def show_summary(run: Run, console: Console, *, verbose: bool = False) -> None:
     if operations:
         console.print(_operations(operations))
     reports = [report for group in run.groups if not group.generated for report in group.reports]
-    if len(reports) > 1:
+    if run.each is not None and len(reports) + len(run.failures) > 1:
+        console.print(submission_table(run))
+    elif len(reports) > 1:
         console.print(_targets(reports, console.width))
     for sentence in baseline.sentences(run.against) if run.against else ():
         say(console, plain(sentence), "" if sentence.startswith(("new", "changed")) else "dim")
-    style = _STYLES["pass" if run.verdict is Verdict.PASS and not run.failures else WORDS[run.verdict]]
+    style = _STYLES[WORDS[_final(run)]]
     say(console, f"{conclusion(run)} ({_pace(run)})", style)
 
 

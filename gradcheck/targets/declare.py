@@ -17,7 +17,7 @@ from gradcheck.options import ARGUMENTS, Options
 
 MARK = "__gradcheck_target__"
 
-Function = TypeVar("Function", bound=Callable[[], Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,13 @@ def target(**options: Any) -> Callable[[Function], Function]: ...
 def target(function: Function | None = None, /, **options: Any) -> Function | Callable[[Function], Function]:
     """Mark a function without arguments, which returns those of ``verify``, as a target.
 
+    One that grades submissions (``gradcheck verify --each``) takes one argument, the submission's module.
+
     Bare, or with the options of ``verify``: ``@gradcheck.target(order=2, rtol=1e-5)``. ``gradient=`` and
     ``value_and_gradient=`` may be named here as well.
 
     Raises:
-        UsageError: for an option that cannot be used, or a function that needs arguments.
+        UsageError: for an option that cannot be used, or a function that needs more than one argument.
     """
     if function is None:
         checked = check_keywords(options)
@@ -70,10 +72,10 @@ def _mark(function: Function, options: Mapping[str, Any]) -> Function:
             "verify into a function and decorate that."
         )
     needed = needed_arguments(function)
-    if needed:
+    if len(needed) > 1:
         raise UsageError(
-            f"A target takes no arguments, but {function.__qualname__} needs {', '.join(needed)}; make them "
-            "inside the function, or give them defaults."
+            f"A target takes no arguments, or one, a submission, but {function.__qualname__} needs "
+            f"{', '.join(needed)}; make them inside the function, or give them defaults."
         )
     setattr(function, MARK, options)
     return function

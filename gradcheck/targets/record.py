@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gradcheck.errors import TargetError
+from gradcheck.report.words import listed
 from gradcheck.targets.declare import Arguments, arguments
 
 # A mapping may be returned in place of a tuple; these of its keys are passed by position.
@@ -16,7 +17,7 @@ _POSITIONAL = ("loss", "params")
 
 @dataclass(frozen=True)
 class Target:
-    """A function that returns the arguments of ``verify``.
+    """A function that returns the arguments of ``verify``; one for submissions takes one argument.
 
     ``spec`` is what the command line calls it ("models/mlp.py:mlp"); ``options`` are the keywords of its
     decorator; ``root`` is the folder from which its imports are resolved, None where it was imported as a
@@ -24,7 +25,7 @@ class Target:
     """
 
     name: str
-    function: Callable[[], Any]
+    function: Callable[..., Any]
     options: Mapping[str, Any]
     spec: str
     file: str | None = None
@@ -40,8 +41,10 @@ def as_arguments(returned: object, spec: str) -> Arguments:
     """
     if isinstance(returned, Arguments):
         return returned
-    if isinstance(returned, tuple) and returned and callable(returned[0]):
+    if isinstance(returned, tuple) and returned and (callable(returned[0]) or _is_without_loss(returned)):
         return Arguments(returned)
+    if isinstance(returned, Mapping) and "value_and_gradient" in returned:
+        returned = {"loss": None, **returned}  # which that function gives as well
     if isinstance(returned, Mapping) and all(name in returned for name in _POSITIONAL):
         keywords = {name: value for name, value in returned.items() if name not in _POSITIONAL}
         return arguments(*(returned[name] for name in _POSITIONAL), **keywords)
@@ -53,6 +56,11 @@ def as_arguments(returned: object, spec: str) -> Arguments:
     )
 
 
+def _is_without_loss(returned: tuple[Any, ...]) -> bool:
+    """Whether it is (None, params), to which the decorator names value_and_gradient."""
+    return len(returned) == 2 and returned[0] is None and returned[1] is not None
+
+
 def _described(returned: object) -> str:
     if returned is None:
         return "nothing"
@@ -60,5 +68,6 @@ def _described(returned: object) -> str:
         first = f" whose first element is a {type(returned[0]).__name__}" if returned else ""
         return f"a tuple of length {len(returned)}{first}, not a function or module"
     if isinstance(returned, Mapping):
-        return f"a mapping without {' and '.join(repr(n) for n in _POSITIONAL if n not in returned)}"
+        lacking = " and ".join(repr(name) for name in _POSITIONAL if name not in returned)
+        return f"a mapping without {lacking}, but with {listed(list(map(repr, returned)))}"
     return f"a {type(returned).__name__}"

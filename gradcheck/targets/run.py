@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.errors import GradcheckError, TargetError, UsageError
-from gradcheck.targets.declare import Arguments, check_keywords
+from gradcheck.targets.declare import Arguments, check_keywords, needed_arguments
 from gradcheck.targets.excerpt import excerpt, in_words, raised_by_user
 from gradcheck.targets.place import imports_from
 from gradcheck.targets.record import Target, as_arguments
@@ -49,6 +49,12 @@ def command(target: Target, overrides: Mapping[str, Any]) -> str:
 
 
 def _call(target: Target) -> Arguments:
+    needed = needed_arguments(target.function)
+    if needed:
+        raise TargetError(
+            f"{target.spec} needs {', '.join(needed)}, so it is a target for submissions; verify them with: "
+            f"gradcheck verify --each FOLDER {target.spec}"
+        )
     try:
         returned = target.function()
     except (Exception, SystemExit) as error:

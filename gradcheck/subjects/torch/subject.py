@@ -78,7 +78,7 @@ class TorchSubject:
             return chosen
         raise UsageError(
             f"{self.name} has no parameter or input that requires grad: "
-            "pass a tensor with requires_grad=True."
+            "pass a tensor with requires_grad=True. For a loss in NumPy, name its gradient: gradient=..."
         )
 
     def _owns_parameters(self) -> bool:
