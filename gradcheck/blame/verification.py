@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gradcheck.blame import kinks
+from gradcheck.blame import kinks, neighbours
 from gradcheck.blame.bench import BackwardRaisedError, Bench, Pulled
 from gradcheck.blame.probe import Probe, probe, rounding
 from gradcheck.report.records import Verdict
@@ -62,7 +62,7 @@ def verify(bench: Bench) -> Verification:
 
 def _verify(bench: Bench) -> Verification:
     found = _by_direction(bench)
-    if found.verdict is Verdict.PASS and found.kink and not bench.problem.trusted:
+    if found.verdict is not Verdict.FAIL and found.kink and not bench.problem.trusted:
         together = kinks.together(bench)
         if together is not None:
             message = "at a tie or kink, with all entries moved together"
@@ -96,10 +96,10 @@ def _confirm(bench: Bench, pulled: Pulled, first: Probe) -> Verification:
     if Verdict.FAIL not in verdicts:
         verdict = Verdict.PASS if Verdict.PASS in verdicts else Verdict.INCONCLUSIVE
         return _outcome(verdict, first, suspect=second.beyond)
+    if (first.kink or second.kink) and (kinks.excuse(bench, again) or neighbours.enclose(bench, again)):
+        return replace(_outcome(Verdict.PASS, first), kink=True)
     if not second.beyond:
         return _outcome(Verdict.INCONCLUSIVE, first)
-    if (first.kink or second.kink) and kinks.excuse(bench, again):
-        return replace(_outcome(Verdict.PASS, first), kink=True)
     return _by_argument(bench, again, first)
 
 
@@ -126,6 +126,9 @@ def _judge(bench: Bench, pulled: Pulled, found: Probe) -> Verdict:
     tau = row.relative * max(size, abs(found.estimate.value)) + row.absolute
     if found.distance - found.uncertainty > tau:
         return Verdict.FAIL
+    estimate, bar = found.estimate, found.uncertainty
+    if found.kink and estimate.lower + bar <= found.claimed <= estimate.upper - bar:
+        return Verdict.PASS  # well between the one-sided derivatives, however well those are known
     enough = max(tau, found.resolvable)
     return Verdict.PASS if found.distance + found.uncertainty <= enough else Verdict.INCONCLUSIVE
 

@@ -137,7 +137,7 @@ def logged(x, w):
 @pytest.mark.parametrize(
     "harmless", [softmax, logsumexp, running_statistics, logged], ids=lambda f: f.__name__
 )
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_cut_that_changes_no_derivative_is_innocent(harmless, seed):
     torch.manual_seed(seed)
     x, w = torch.randn(3, requires_grad=True), torch.randn(3, requires_grad=True)
