@@ -105,6 +105,8 @@ class TorchSubject:
                 )
             if layout.is_number(tensor):
                 tensor.data = layout.copy(data, self._dtype(data))
+            else:  # counters, masks, indices: a forward pass may change them in place
+                tensor.data = data.clone()
             self._fresh.append((tensor, tensor.data))
         self._input_data = {name: layout.copy(t, self._dtype(t)) for name, t in self.inputs.items()}
         self._parameter_data = {name: p.data for name, p in self.parameters.items()}
