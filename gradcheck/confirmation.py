@@ -17,7 +17,9 @@ from gradcheck.numerical import directions
 
 # Of several wrong entries, this many of the worst are confirmed.
 _CONFIRMED = 4
-_NEARBY_POINTS = 4
+# Points nearby at which the derivative is asked for: a few tell whether it jumps. Where it does, more are
+# needed to meet its extremes: of ten tied entries that are sorted, each may come last.
+_NEARBY_POINTS, _MOST_POINTS = 4, 48
 _NEARBY = 1e-4
 # Derivatives of a smooth function change by about the shift; by more than this share they jump.
 _JUMP = 0.02
@@ -64,15 +66,23 @@ def _jumps_around(
     one = np.zeros(value.size)
     one[i] = scale
     direction = {name: directions.like(exam.variables[name], one.reshape(value.shape))}
-    found = []
-    for _ in range(_NEARBY_POINTS):
+    found: list[float] = []
+    for count in range(1, _MOST_POINTS + 1):
         shift = directions.direction(exam.variables, list(exam.values), exam.generator)
         offset = {key: v * _NEARBY for key, v in shift.items()}
         estimate = exam.elsewhere(pulled, direction, offset)
         if estimate.resolved:
             found.append(estimate.value / scale)
-    if len(found) < 2:
-        return False
+        if count >= _NEARBY_POINTS and (not _jump(found) or _enclose(found, claimed.real)):
+            break
+    return _jump(found) and _enclose(found, claimed.real)
+
+
+def _jump(found: list[float]) -> bool:
+    return len(found) > 1 and max(found) - min(found) > _JUMP * max(abs(min(found)), abs(max(found)))
+
+
+def _enclose(found: list[float], claimed: float) -> bool:
     low, high = min(found), max(found)
-    size = max(abs(low), abs(high))
-    return high - low > _JUMP * size and low - 0.1 * (high - low) <= claimed.real <= high + 0.1 * (high - low)
+    margin = 0.1 * (high - low)
+    return low - margin <= claimed <= high + margin

@@ -54,7 +54,7 @@ def _what(call: TracedCall) -> str:
     arguments = f" for {listed(found.arguments)}" if found.arguments else ""
     adjective = "imprecise" if found.suspect else "wrong"
     numbers = (
-        f"along a random direction it gives {found.claimed:.6g}, "
+        f"{found.message or 'along a random direction'} it gives {found.claimed:.6g}, "
         f"finite differences {found.expected:.6g} ± {found.uncertainty:.1g}"
     )
     if found.claimed == 0.0:
