@@ -47,7 +47,7 @@ SUBMISSIONS = {
     "crashes.py": "import os\ndef loss(p):\n    print('so far')\n    os.abort()\ngradient = loss",
     "exits.py": "import os\ndef loss(p):\n    os._exit(0)\ngradient = loss",
     "folder/layers.py": RIGHT,
-    "folder/main.py": "from layers import gradient\ndef loss(p):\n    import layers\n    return layers.loss(p)",
+    "folder/main.py": "from layers import gradient\ndef loss(p):\n import layers\n return layers.loss(p)",
     "leaves.py": "import sys\nsys.exit('done')",
     "misses.py": RIGHT.replace("gradient", "grad"),
     "numpy.py": RIGHT.replace("gradient(p):", "gradient(p):\n    print('x' * 10**6)"),

@@ -441,10 +441,10 @@ def test_a_call_that_verify_does_not_take_is_a_usage_error(write, monkeypatch):
 def test_the_decorator_refuses_what_it_cannot_use():
     with pytest.raises(UsageError, match="Did you mean 'effort'"):
         gradcheck.target(efort="every")
-    with pytest.raises(UsageError, match="needs x; make them inside"):
+    with pytest.raises(UsageError, match="needs x, y; make them inside"):
 
         @gradcheck.target
-        def bad(x): ...
+        def bad(x, y): ...
 
     with pytest.raises(UsageError, match="Expected a function to mark"):
         gradcheck.target(dict)
@@ -455,3 +455,54 @@ def test_arguments_are_frozen():
     assert given == Arguments((abs, 1), {"order": 2})
     with pytest.raises(TypeError):
         given.kwargs["order"] = 1
+
+
+NUMPY = """
+    import numpy as np
+    import gradcheck
+
+    params = {"w": np.array([0.3, -0.4])}
+
+    def loss(p):
+        return float((p["w"] ** 3).sum())
+
+    def gradient(p):
+        return {"w": 3 * p["w"] ** 2}
+
+    def both(p):
+        return loss(p), gradient(p)
+
+    @gradcheck.target(gradient=gradient)
+    def in_decorator():
+        return loss, params
+
+    @gradcheck.target
+    def in_mapping():
+        return {"loss": loss, "params": params, "gradient": gradient}
+
+    @gradcheck.target(gradient=gradient)
+    def mapping_and_decorator():
+        return {"loss": loss, "params": params}
+
+    @gradcheck.target(value_and_gradient=both)
+    def both_in_decorator():
+        return loss, params
+
+    @gradcheck.target(value_and_gradient=both)
+    def only_params():
+        return None, params
+
+    @gradcheck.target
+    def only_both():
+        return {"params": params, "value_and_gradient": both}
+"""
+
+
+def test_a_numpy_gradient_is_named_in_the_decorator_or_in_what_is_returned(write):
+    write("homework.py", NUMPY)
+    found = {target.name: run_target(target) for target in load("homework.py")}
+    assert list(found) == [
+        *("in_decorator", "in_mapping", "mapping_and_decorator"),
+        *("both_in_decorator", "only_params", "only_both"),
+    ]
+    assert all(report.ok and list(report.parameters) == ["w"] for report in found.values())
