@@ -14,26 +14,40 @@ from gradcheck.engines.base import Engine, UnsupportedError, unsupported
 from gradcheck.errors import EngineError
 from gradcheck.report.records import Report, Verdict
 from gradcheck.suite.blame import blame_nodes
+from gradcheck.suite.parts import supported_part
 from gradcheck.suite.records import Outcome
 from gradcheck.verification import verify_case
 
 
 def examine(case: Case, engine: Engine, options: Mapping[str, Any], seed: int = 0) -> Outcome:
-    """Verify one case; whatever the engine does, the outcome says so and nothing is raised."""
+    """Verify one case, or the part of it that the engine has the operations for.
+
+    Whatever the engine does, the outcome says so and nothing is raised.
+    """
     start = time.perf_counter()
     lacking = unsupported(engine, case.graph)
-    if lacking:
+    part = supported_part(case, engine)
+    if part is None:
         return Outcome(case, skipped=True, unsupported=lacking)
+    case = part
     try:
         report = verify_case(case, engine, **{"seed": seed, **options})
     except UnsupportedError as error:
-        return Outcome(case, skipped=True, unsupported=(error.operation,) if error.operation else ())
+        lacking = (*lacking, error.operation) if error.operation else lacking
+        return Outcome(case, skipped=True, unsupported=lacking)
     except EngineError as error:
-        return Outcome(case, error=str(error), seconds=time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return Outcome(case, unsupported=lacking, error=str(error), seconds=seconds)
     if report.verdict is Verdict.FAIL:
         blames, trace = blame_nodes(case, engine, options)
         report = replace(report, blames=blames, trace=trace)
-    return Outcome(case, report, resolution=resolution(report), seconds=time.perf_counter() - start)
+    return Outcome(
+        case,
+        report,
+        unsupported=lacking,
+        resolution=resolution(report),
+        seconds=time.perf_counter() - start,
+    )
 
 
 def resolution(report: Report) -> float | None:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 class Outcome:
     """What became of one case.
 
-    ``report`` is None where the engine lacks an operation (then ``unsupported`` names what it lacks, where
-    that is known, and ``skipped`` is true) or answered with no gradients at all (then ``error`` says what
-    it did). ``resolution`` is the median relative uncertainty over the case's gradients.
+    ``unsupported`` names the operations that the engine lacks; ``case`` is then the part that it has, and
+    ``skipped`` says that there is none. ``report`` is None in that case, and where the engine answered with
+    no gradients at all: then ``error`` says what it did. ``resolution`` is the median relative uncertainty
+    over the case's gradients.
     """
 
     case: Case
@@ -36,7 +37,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class FamilyRow:
-    """How the cases of one family went. ``skipped`` ones need what the engine lacks."""
+    """How the cases of one family went.
+
+    Of ``partial`` ones the engine lacks operations, and was verified on the largest part that it has;
+    ``skipped`` are those of which it has nothing.
+    """
 
     family: str
     cases: int = 0
@@ -44,6 +49,7 @@ class FamilyRow:
     failed: int = 0
     inconclusive: int = 0
     skipped: int = 0
+    partial: int = 0
     errors: int = 0
     resolution: float | None = None
     seconds: float = 0.0

@@ -25,6 +25,8 @@ class Tally:
         row = self._families.get(family, FamilyRow(family))
         column = self._column(outcome)
         changed = {"cases": row.cases + 1, column: getattr(row, column) + 1}
+        if outcome.unsupported and not outcome.skipped:
+            changed["partial"] = row.partial + 1
         self._families[family] = replace(row, **changed, seconds=row.seconds + outcome.seconds)
         if outcome.resolution is not None:
             self._resolutions.setdefault(family, []).append(outcome.resolution)
@@ -51,9 +53,9 @@ class Tally:
         return "errors" if outcome.report is None else _COLUMN[outcome.report.verdict]
 
     def _count_operations(self, outcome: Outcome) -> None:
+        for operation in outcome.unsupported:
+            self._bump(operation, "unsupported")
         if outcome.skipped:
-            for operation in outcome.unsupported:
-                self._bump(operation, "unsupported")
             return
         for operation in outcome.operations:
             self._bump(operation, "run")

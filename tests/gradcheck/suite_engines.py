@@ -61,12 +61,12 @@ class Raising(ReferenceEngine):
         return super().value_and_gradients(graph, values, cotangent)
 
 
-class Without(ReferenceEngine):
-    """Lacks some operations."""
+class Only(ReferenceEngine):
+    """Has some operations only."""
 
-    def __init__(self, *lacking):
-        super().__init__(name="without")
-        self.lacking = lacking
+    def __init__(self, *operations):
+        super().__init__(name="only")
+        self.operations = operations
 
     def supports(self, operation):
-        return operation not in self.lacking and super().supports(operation)
+        return operation in self.operations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from suite_engines import Forgetful, Raising, Without, with_vjp
+from suite_engines import Forgetful, Only, Raising, with_vjp
 
 from cases import generate, load
 from gradcheck import verify_case
@@ -15,6 +15,7 @@ from gradcheck.errors import UsageError
 from gradcheck.report.records import Verdict
 from gradcheck.suite import run_suite
 from gradcheck.suite.blame import ADDING_UP
+from reference_impl import RULES
 
 
 def run(engine, tmp_path, **options):
@@ -96,12 +97,25 @@ def test_adding_up_is_found_at_fault_and_keeps_the_path_that_is_forgotten(tmp_pa
 
 def test_cases_with_an_operation_that_the_engine_lacks_are_skipped_and_counted(tmp_path):
     skipped = []
-    result = run(Without("matmul", "tanh"), tmp_path, on_skip=lambda case, why: skipped.append(why))
+    result = run(Only("prod"), tmp_path, on_skip=lambda case, why: skipped.append(why))
     assert sum(row.skipped for row in result.families) == len(skipped) > 0
     assert "matmul" in {name for why in skipped for name in why.split(", ")}
     rows = {row.operation: row for row in result.operations}
     assert rows["matmul"].unsupported > 0 == rows["matmul"].run
     assert result.verdict is Verdict.PASS
+
+
+def test_of_cases_that_it_has_in_part_an_engine_is_verified_on_the_part(tmp_path):
+    seen = []
+    lacking = {"matmul", "tanh", "multiply"}
+    engine = Only(*(RULES.keys() - lacking))
+    result = run(engine, tmp_path, on_result=lambda report, case: seen.append(case))
+    parts = [case for case in seen if case.name.startswith("part of ")]
+    assert sum(row.partial for row in result.families) == len(parts) > 0
+    assert not lacking & {node.operation for case in seen for node in case.graph.nodes}
+    rows = {row.operation: row for row in result.operations}
+    assert rows["matmul"].unsupported > 0 == rows["matmul"].run
+    assert rows["add"].agreed == rows["add"].run > 0
 
 
 def test_not_implemented_while_running_is_skipped_too(tmp_path):
