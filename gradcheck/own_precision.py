@@ -23,6 +23,8 @@ from gradcheck.subjects.torch import TorchSubject
 # Relative error, in norm, up to which a format's gradient is taken as it is.
 _ACCEPTED = {"float32": 1e-2, "complex64": 1e-2, "float16": 0.1, "bfloat16": 0.3}
 _SENSITIVE = 300.0
+# A gradient off by more roundings than this is worth a note, unless its inputs' rounding explains it.
+_WORTH_A_NOTE = 1e3
 # So many roundings of the largest effect on the outputs may remain in a gradient that is zero.
 _ZERO = 1e3
 
@@ -56,7 +58,7 @@ def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[st
     errors = {
         name: _error(found.get(name), gradient, floors[name]) for name, gradient in exact.gradients.items()
     }
-    loose = any(error > _accepted(dtypes[name]) for name, error in errors.items())
+    loose = any(error > _noted(dtypes[name]) for name, error in errors.items())
     sensitivity = _sensitivity(exam, exact, dtypes, floors) if loose else {}
     return {
         name: _precision(error, dtypes[name], sensitivity.get(name, 0.0)) for name, error in errors.items()
@@ -76,6 +78,10 @@ def _floors(exam: Examination, exact: Pulled, dtypes: Mapping[str, str]) -> dict
 
 def _accepted(dtype: str) -> float:
     return _ACCEPTED.get(dtype, 1e-6)
+
+
+def _noted(dtype: str) -> float:
+    return min(_accepted(dtype), _WORTH_A_NOTE * float(torch.finfo(getattr(torch, dtype)).eps))
 
 
 def _error(found: torch.Tensor | None, exact: np.ndarray, floor: float) -> float:
@@ -113,10 +119,15 @@ def _leaves(subject: TorchSubject, values: Mapping[str, torch.Tensor]) -> dict[s
 
 def _precision(error: float, dtype: str, sensitivity: float) -> Precision:
     digits = judge.digits(error, 1.0)
-    if error <= _accepted(dtype):
+    if error <= _noted(dtype):
         return Precision(digits, Verdict.PASS)
     if error <= _SENSITIVE * sensitivity:
         return Precision(digits, Verdict.PASS, f"ill-conditioned in {dtype}: {digits:.1f} digits survive")
+    if error <= _accepted(dtype):
+        note = (
+            f"imprecise: {digits:.1f} digits survive in {dtype}, fewer than the rounding of its inputs takes"
+        )
+        return Precision(digits, Verdict.PASS, note)
     return Precision(
         digits,
         Verdict.FAIL,

@@ -102,6 +102,8 @@ def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> N
         _second_order(subject, outcome, options, parts)
     if right and options.variations is not False:
         parts.variations = _variations(subject, outcome, options, parts)
+    if not parts.blames and any(r.verdict is Verdict.FAIL for r in parts.parameters.values()):
+        parts.blames += _only_backward(subject)
     parts.count(outcome.exam)
 
 
@@ -360,6 +362,19 @@ def _claimed(subject: TorchSubject, pulled: Pulled, name: str) -> Tensor | None:
         gradient = np.where(pulled.finite[name], gradient, np.nan)
     tensor: Tensor = directions.like(subject.variables[name], gradient)
     return tensor
+
+
+def _only_backward(subject: TorchSubject) -> tuple[Blame, ...]:
+    """Return the hand-written backward pass where there is just one, and every operation alone is right.
+
+    PyTorch's own operations go on being right in company; a tensor that a backward pass keeps may be changed
+    by others, and it may change what others use.
+    """
+    own = _handwritten(subject)
+    if len(own) != 1:
+        return ()
+    what = "right when run alone: does it keep, or change in place, a tensor that others change or use?"
+    return (replace(own[0], message=what),)
 
 
 def _handwritten(subject: TorchSubject) -> tuple[Blame, ...]:
