@@ -14,7 +14,7 @@ import torch
 
 from gradcheck.blame.arrangement import copy
 from gradcheck.blame.calls import TracedCall
-from gradcheck.blame.pullback import vjp
+from gradcheck.subjects.torch.pullback import vjp
 from gradcheck.blame.trace import Invocation, unique_tensors
 from gradcheck.subjects.torch import tree
 from gradcheck.subjects.torch.layout import is_number, wide

@@ -14,7 +14,7 @@ from gradcheck.blame.chance import Chance
 from gradcheck.blame.computation import Computation
 from gradcheck.blame.hooks import HookWatch
 from gradcheck.blame.location import Place, raised_at
-from gradcheck.blame.pullback import accumulated, vjp
+from gradcheck.subjects.torch.pullback import accumulated, vjp
 from gradcheck.blame.recorder import Recorder
 from gradcheck.blame.trace import Key, Tracer, run_traced
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from gradcheck.subjects.torch.pullback import vjp
 from gradcheck.subjects.torch.subject import TorchSubject
 
 _PREFIX = "cotangents"
@@ -64,9 +65,7 @@ class SecondOrderSubject:
         ]
         if not pairs:
             return dict.fromkeys(wanted)
-        result = torch.autograd.grad(
-            [g for g, _ in pairs], list(wanted.values()), [v for _, v in pairs], allow_unused=True
-        )
+        result = vjp([g for g, _ in pairs], list(wanted.values()), [v for _, v in pairs])
         return dict(zip(wanted, result, strict=True))
 
     def _backward(

@@ -14,6 +14,7 @@ import torch
 
 from gradcheck.errors import GradcheckError, TargetError, UsageError
 from gradcheck.subjects.torch import layout, tree
+from gradcheck.subjects.torch.pullback import accumulated, vjp
 from gradcheck.subjects.torch.state import ModuleState, Randomness, modules_of, plain_tensors
 
 
@@ -205,14 +206,9 @@ class TorchSubject:
         wanted = [name for name in self.names if leaves[name].requires_grad]
         if not pairs or not wanted:
             return dict.fromkeys(self.names)
+        columns = [out for out, _ in pairs], [leaves[name] for name in wanted], [u for _, u in pairs]
         try:
-            found = torch.autograd.grad(
-                [out for out, _ in pairs],
-                [leaves[name] for name in wanted],
-                [u for _, u in pairs],
-                allow_unused=True,
-                **options,
-            )
+            found = _pulled(columns, options)
         except Exception as error:
             text = (str(error).splitlines() or [""])[0]
             raise BackwardError(f"{type(error).__name__}: {text}") from error
@@ -307,6 +303,18 @@ class TorchSubject:
     def randomised(self) -> bool:
         """Whether the forward pass draws random numbers (they are made to repeat)."""
         return self._randomness.in_use
+
+
+def _pulled(
+    columns: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]], options: Mapping[str, Any]
+) -> list[torch.Tensor | None]:
+    """Pull back; reentrant checkpoints refuse ``torch.autograd.grad``, and go through ``.grad`` instead."""
+    try:
+        return vjp(*columns, **options)
+    except RuntimeError as error:
+        if "use_reentrant" not in str(error) or options:
+            raise
+        return accumulated(*columns)
 
 
 def _name_of(function: Any) -> str:

@@ -29,6 +29,7 @@ def vjp(
     cotangents: Sequence[torch.Tensor],
     *,
     create_graph: bool = False,
+    retain_graph: bool = False,
 ) -> list[torch.Tensor | None]:
     """Return the gradient of <cotangents, outputs> for each input, None where autograd knows no path.
 
@@ -38,7 +39,14 @@ def vjp(
         return [None] * len(inputs)
     with torch.enable_grad():
         seed = _seed(outputs, cotangents)
-        return list(torch.autograd.grad(seed, inputs, create_graph=create_graph, allow_unused=True))
+        found = torch.autograd.grad(
+            seed,
+            inputs,
+            create_graph=create_graph,
+            retain_graph=create_graph or retain_graph,
+            allow_unused=True,
+        )
+        return list(found)
 
 
 def accumulated(
