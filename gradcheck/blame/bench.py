@@ -12,9 +12,9 @@ from gradcheck.blame.arrangement import all_finite, copy
 from gradcheck.blame.calls import Arrangement
 from gradcheck.blame.chance import Chance
 from gradcheck.blame.problem import Problem
-from gradcheck.subjects.torch.pullback import vjp
 from gradcheck.judge import Tolerance, tolerance
 from gradcheck.subjects.torch.layout import is_number
+from gradcheck.subjects.torch.pullback import vjp
 
 Directions = Sequence[torch.Tensor | None]
 

@@ -14,10 +14,10 @@ import torch
 
 from gradcheck.blame.arrangement import copy
 from gradcheck.blame.calls import TracedCall
-from gradcheck.subjects.torch.pullback import vjp
 from gradcheck.blame.trace import Invocation, unique_tensors
 from gradcheck.subjects.torch import tree
 from gradcheck.subjects.torch.layout import is_number, wide
+from gradcheck.subjects.torch.pullback import vjp
 from gradcheck.subjects.torch.state import Randomness
 
 Tensors = Sequence[torch.Tensor]

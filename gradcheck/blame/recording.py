@@ -14,9 +14,9 @@ from gradcheck.blame.chance import Chance
 from gradcheck.blame.computation import Computation
 from gradcheck.blame.hooks import HookWatch
 from gradcheck.blame.location import Place, raised_at
-from gradcheck.subjects.torch.pullback import accumulated, vjp
 from gradcheck.blame.recorder import Recorder
 from gradcheck.blame.trace import Key, Tracer, run_traced
+from gradcheck.subjects.torch.pullback import accumulated, vjp
 
 Gradients = Mapping[str, torch.Tensor | None]
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from gradcheck.blame import arrangement, location, naming, patches
 from gradcheck.blame.chance import Chance
 from gradcheck.blame.flow import Flow
-from gradcheck.subjects.torch.pullback import accumulated, vjp
 from gradcheck.blame.search import necessary
+from gradcheck.subjects.torch.pullback import accumulated, vjp
 
 
 @given(st.sets(st.integers(0, 99), max_size=4))
@@ -182,7 +182,8 @@ def test_the_vjp_is_that_of_autograd_with_the_cotangent_as_it_is_and_no_heavy_im
     assert seen == [(0, 1)]
     assert torch.equal(found, u * x.cos().detach())
     assert vjp([], [x], []) == [None]
-    program = "import torch, sys; from gradcheck.subjects.torch.pullback import vjp; x = torch.ones(2, requires_grad=True);"
+    program = "import torch, sys; from gradcheck.subjects.torch.pullback import vjp;"
+        "x = torch.ones(2, requires_grad=True);"
     program += "vjp([x.sin()], [x], [torch.ones(2)]); assert 'sympy' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2], env=os.environ)
 
