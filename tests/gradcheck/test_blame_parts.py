@@ -183,7 +183,7 @@ def test_the_vjp_is_that_of_autograd_with_the_cotangent_as_it_is_and_no_heavy_im
     assert torch.equal(found, u * x.cos().detach())
     assert vjp([], [x], []) == [None]
     program = "import torch, sys; from gradcheck.subjects.torch.pullback import vjp;"
-        "x = torch.ones(2, requires_grad=True);"
+    program += "x = torch.ones(2, requires_grad=True);"
     program += "vjp([x.sin()], [x], [torch.ones(2)]); assert 'sympy' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2], env=os.environ)
 
