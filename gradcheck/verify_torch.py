@@ -6,6 +6,7 @@ do together at a kink is no fault); circumstances are varied only once the ordin
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from gradcheck import against_reference, explanation, findings, judge, own_precision
+from gradcheck import against_reference, explanation, findings, judge, own_precision, torch_facts
 from gradcheck.blame import BlameResult, blame_subject
 from gradcheck.blame.handwritten import handwritten
 from gradcheck.diagnose import Facts
@@ -28,6 +29,7 @@ from gradcheck.report.records import (
     Call,
     Comparison,
     Cost,
+    Diagnosis,
     ParameterResult,
     Report,
     VariationResult,
@@ -39,6 +41,9 @@ from gradcheck.suggest import did_you_mean
 from gradcheck.waivers import waived
 
 _SECOND = "second order: "
+_INVALID = re.compile(
+    r"invalid gradient at index (\d+) - got (\[.*?\]) but expected shape compatible with (\[.*?\])"
+)
 
 
 @dataclass
@@ -185,10 +190,7 @@ def _blame_elsewhere(subject: TorchSubject) -> tuple[Blame, ...] | None:
 
 
 def _results(subject: TorchSubject, outcome: Outcome, parts: Collected) -> dict[str, ParameterResult]:
-    facts = Facts(
-        numbers=_numbers(subject), order=tuple(name for name in subject.names if name in subject.parameters)
-    )
-    found = explanation.explain(outcome, facts) if outcome.failing else None
+    found = explanation.explain(outcome, torch_facts.gather(subject, outcome)) if outcome.failing else None
     if found is not None:
         parts.notes += explanation.story(found)
     originals = {**subject.parameters, **subject.inputs}
@@ -198,15 +200,6 @@ def _results(subject: TorchSubject, outcome: Outcome, parts: Collected) -> dict[
         result = findings.result(outcome.exam, finding, dtype)
         results[name] = explanation.complete(outcome, result, found.of(name) if found else ())
     return results
-
-
-def _numbers(subject: TorchSubject) -> dict[str, float]:
-    shapes = {name: tuple(tensor.shape) for name, tensor in subject.inputs.items()}
-    shapes |= {
-        f"output{path}": tuple(out.shape)
-        for path, out in zip(subject.output_paths, subject.outputs, strict=True)
-    }
-    return explanation.numbers_of(shapes)
 
 
 def _backward_raised(subject: TorchSubject, parts: Collected, error: BackwardError) -> None:
@@ -220,8 +213,26 @@ def _backward_raised(subject: TorchSubject, parts: Collected, error: BackwardErr
         dtype = str(subject.original_dtypes[name]).removeprefix("torch.")
         if name not in parts.parameters or parts.parameters[name].verdict is Verdict.PASS:
             parts.parameters[name] = ParameterResult(
-                name, Verdict.FAIL, tuple(value.shape), dtype, message="the backward pass raises"
+                name,
+                Verdict.FAIL,
+                tuple(value.shape),
+                dtype,
+                message="the backward pass raises",
+                diagnoses=_of_shape(error),
             )
+
+
+def _of_shape(error: BackwardError) -> tuple[Diagnosis, ...]:
+    """Return the diagnosis that autograd itself makes: a gradient that does not fit its input."""
+    found = _INVALID.search(str(error))
+    if found is None:
+        return ()
+    index, got, wanted = found.groups()
+    message = (
+        f"A backward pass returns a gradient of shape {got} for its input {index}, whose shape is {wanted}: "
+        "is a sum over a broadcast axis missing, or one too many?"
+    )
+    return (Diagnosis("shape", message, 1.0),)
 
 
 def _report(subject: TorchSubject, options: Options, parts: Collected, seconds: float) -> Report:
@@ -322,7 +333,9 @@ def _second_order(subject: TorchSubject, outcome: Outcome, options: Options, par
             return
         if blame is not None:
             parts.blame(blame)
-    diagnoses = explanation.explain(found, Facts(numbers=_numbers(subject))) if found.failing else None
+    diagnoses = (
+        explanation.explain(found, Facts(numbers=torch_facts.numbers(subject))) if found.failing else None
+    )
     for name, finding in found.findings.items():
         result = findings.result(found.exam, finding, dtypes[name])
         result = explanation.complete(found, result, diagnoses.of(name) if diagnoses else ())

@@ -84,7 +84,7 @@ FAULTS = (
          diagnosis=("missing-term",)),
     _row("the second output's cotangent is ignored", circle,
          "return for_sine * x.cos() - for_cosine * x.sin()",
-         "return for_sine * x.cos()", diagnosis=("missing-term",)),
+         "return for_sine * x.cos()"),
     _row("the two outputs' cotangents are exchanged", circle,
          "return for_sine * x.cos() - for_cosine * x.sin()",
          "return for_cosine * x.cos() - for_sine * x.sin()"),
@@ -97,6 +97,6 @@ FAULTS = (
          "if for_cosine is None:\n                return for_sine",
          "if for_cosine is None:\n                return -x.sin() + for_sine", needs="each output alone"),
     _row("the conjugate is forgotten", complex_product, "g * y.conj(),", "g * y,"),
-    _row("the cotangent's conjugate is taken, too", complex_product, "g * y.conj(),", "(g * y).conj(),",
+    _row("the gradient is conjugated", complex_product, "g * y.conj(),", "(g * y.conj()).conj(),",
          diagnosis=("sign",)),
 )  # fmt: skip

@@ -158,7 +158,7 @@ def chosen():
 
 
 FAULTS = (
-    _row("the mask is taken from the cotangent", relu, "g * (x > 0)", "g * (g > 0)", diagnosis=("masked",)),
+    _row("the mask is taken from the cotangent", relu, "g * (x > 0)", "g * (g > 0)"),
     _row("guided backpropagation", relu, "g * (x > 0)", "g * (x > 0) * (g > 0)", diagnosis=("masked",)),
     _row("no mask at all", relu, "g * (x > 0)", "g", diagnosis=("masked",)),
     _row("the mask of the other sign", relu, "g * (x > 0)", "g * (x < 0)"),

@@ -188,7 +188,7 @@ FAULTS = (
          diagnosis=("scale",)),
     _row("weights by row number instead of label", smoothed_cross_entropy,
          "weight[labels].unsqueeze(-1) / n", "weight[torch.arange(n) % classes].unsqueeze(-1) / n",
-         diagnosis=("scale",)),
+         diagnosis=("scale", "partial")),
     _row("the slope below zero is always 0.01", leaky_relu, "ctx.slope * g", "0.01 * g",
          diagnosis=("masked", "scale")),
     _row("beta is ignored", softplus, "(ctx.beta * x).sigmoid()", "x.sigmoid()"),

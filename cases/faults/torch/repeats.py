@@ -154,5 +154,5 @@ FAULTS = (
     _row("shared queries and keys are differentiated once", scores, "dk = g.mT @ q",
          "dk = None if q.data_ptr() == k.data_ptr() else g.mT @ q", needs="same tensor twice"),
     _row("entries of a segment share its gradient", segment_sums, "(2 * g * total)[segment]",
-         "(2 * g * total / torch.bincount(segment, minlength=3))[segment]", diagnosis=("scale",)),
+         "(2 * g * total / torch.bincount(segment, minlength=3))[segment]"),
 )  # fmt: skip

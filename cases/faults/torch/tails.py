@@ -180,7 +180,7 @@ FAULTS = (
     _row("the first entry gets nothing", differences, "- F.pad(g, (0, 1))", "- F.pad(g[1:], (1, 1))",
          diagnosis=("partial",)),
     _row("the padding is cut off at the wrong end", padded, "start = ctx.before",
-         "start = g.shape[-1] - ctx.length - ctx.before", diagnosis=("permuted",)),
+         "start = g.shape[-1] - ctx.length - ctx.before"),
     _row("rolled in the same direction again", rolled, "-ctx.shift", "ctx.shift", diagnosis=("permuted",)),
     _row("the first time step is not reached", recurrence, "dx.insert(0, ds)",
          "dx.insert(0, ds if t > 1 else 0 * ds)", diagnosis=("partial",)),

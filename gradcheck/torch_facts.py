@@ -1,0 +1,94 @@
+"""What else a diagnosis may use of a torch run: other arguments, cotangents, a second call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradcheck.diagnose import Facts
+from gradcheck.examination import Pulled
+from gradcheck.explanation import numbers_of
+from gradcheck.numerical import directions
+from gradcheck.pipeline import Outcome
+from gradcheck.subjects.torch import TorchSubject
+
+# Larger arrays are not looked at.
+_LARGEST = 100_000
+
+
+def gather(subject: TorchSubject, outcome: Outcome) -> Facts:
+    """Return the facts; pulls back twice more where something is wrong."""
+    facts = Facts(
+        numbers=numbers(subject), order=tuple(name for name in subject.names if name in subject.parameters)
+    )
+    if not outcome.failing:
+        return facts
+    return replace(facts, arrays=_arrays(subject, outcome), second_call=_second_call(outcome))
+
+
+def numbers(subject: TorchSubject) -> dict[str, float]:
+    """Return quantities by which a gradient is often off: sizes, and numbers among the arguments."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in subject.inputs.items()}
+    shapes |= {
+        f"output{path}": tuple(out.shape)
+        for path, out in zip(subject.output_paths, subject.outputs, strict=True)
+    }
+    given = dict(_given(subject.args, subject.kwargs))
+    return {**numbers_of(shapes), **given}
+
+
+def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    named = [(f"inputs[{i}]", value) for i, value in enumerate(args)]
+    named += [(f'kwargs["{key}"]', value) for key, value in kwargs.items()]
+    for name, value in named:
+        if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and np.isfinite(value)
+            and value > 0
+        ):
+            yield name, float(value)
+
+
+def _arrays(subject: TorchSubject, outcome: Outcome) -> dict[str, np.ndarray]:
+    """Return the inputs that are not verified (masks, labels), and the cotangents that were used."""
+    found = {
+        name: tensor.detach().numpy(force=True)
+        for name, tensor in subject.inputs.items()
+        if name not in subject.names and tensor.numel() <= _LARGEST and not tensor.dtype.is_complex
+    }
+    for path, u in zip(subject.output_paths, _pulled(outcome).cotangents, strict=True):
+        if u.numel() <= _LARGEST:
+            found[f"the cotangent of the output{path}"] = directions.to_numpy(u)
+    return found
+
+
+def _pulled(outcome: Outcome) -> Pulled:
+    """Return the pull whose gradients are explained."""
+    entries = [outcome.findings[name].entries for name in outcome.failing]
+    probes = [probe for found in entries if found is not None for probe in found.probes[:1]]
+    return probes[0].pulled if probes else outcome.pulls[0]
+
+
+def _second_call(outcome: Outcome) -> dict[str, np.ndarray | None]:
+    """Return the gradients that a call right after the first would claim.
+
+    Other calls came in between: what a buffer has gathered in them is left out.
+    """
+    first = _pulled(outcome)
+    once, again = outcome.exam.pull(first.cotangents), outcome.exam.pull(first.cotangents)
+    return {name: _followed(name, first, once, again) for name in first.gradients}
+
+
+def _followed(name: str, first: Pulled, once: Pulled, again: Pulled) -> np.ndarray | None:
+    pulls = [pulled.gradients.get(name) for pulled in (first, once, again)]
+    if any(gradient is None or name in first.finite for gradient in pulls):
+        return None
+    a, b, c = pulls
+    assert a is not None  # as are the others; the sum below is the first in the steady case
+    assert b is not None
+    assert c is not None
+    return a + (c - b) if (a != b).any() else b
