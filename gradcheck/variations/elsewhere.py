@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -25,6 +26,7 @@ from gradcheck.variations.base import Context, Skip, failed, passed
 _LOCATE_SECONDS = 0.3
 # Inputs are not grown beyond this many entries: three axes of 4 made 33 would be most of the cost of a run.
 _LARGEST = 20_000
+_INDICES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 # So many inputs are changed alone, where all of them together cannot be.
 _ALONE = 4
 
@@ -207,6 +209,8 @@ def other_sizes(context: Context) -> VariationResult:
         for new in _sizes(length, empty=bool(context.handwritten)):
             if time.perf_counter() > context.deadline or _grown(tensors, length, new) > _LARGEST:
                 continue
+            if _is_spoken_of(context.subject, length, new):
+                continue
             label = f"axes of {length} made {new}"
             result = at(context, label, _resized(length, new))
             if result is not None:
@@ -216,6 +220,29 @@ def other_sizes(context: Context) -> VariationResult:
     if not tried:
         raise Skip("the forward pass takes no other size")
     return passed(name, "axes of " + ", ".join(tried))
+
+
+def _is_spoken_of(subject: TorchSubject, length: int, new: int) -> bool:
+    """Whether integers among the arguments say, or count on, how long the axis is.
+
+    A length given as a number would no longer be true; an index, or a length in a tensor, would point beyond
+    the end. Not every kernel checks, and a crash could not be caught.
+    """
+    if length in _integers((subject.args, subject.kwargs)):
+        return True
+    indices = [t for t in subject.inputs.values() if t.dtype in _INDICES and t.numel()]
+    return new < length and any(int(t.max()) >= new for t in indices)
+
+
+def _integers(given: Any) -> Iterator[int]:
+    if isinstance(given, int) and not isinstance(given, bool):
+        yield given
+    elif isinstance(given, (list, tuple)):
+        for child in given:
+            yield from _integers(child)
+    elif isinstance(given, Mapping):
+        for child in given.values():
+            yield from _integers(child)
 
 
 def _grown(tensors: Sequence[torch.Tensor], length: int, new: int) -> int:
