@@ -23,7 +23,7 @@ from sample_reports import (
 from gradcheck.errors import UsageError
 from gradcheck.report.html import pictures, to_html, write
 from gradcheck.report.records import Verdict
-from gradcheck.report.run import Against, Discrepancy, Failure, Group, Run
+from gradcheck.report.run import Against, Discrepancy, Failure, Group, Operation, Run
 
 
 class Page(HTMLParser):
@@ -146,6 +146,30 @@ def test_what_a_baseline_knows_is_told_apart():
     assert "No longer occurs: m.py:g w; take it out of the baseline." in page.text
     standings = [row["data-standing"] for tag, row in page.elements if tag == "tr" and "data-standing" in row]
     assert sorted(standings) == ["known", "pass"]
+
+
+def test_the_operations_of_an_engine_are_counted():
+    counted = (Operation("tiny", "where", 1200, 1199, 1, 0),)
+    run = Run(Verdict.FAIL, (Group("dag", (report(passing()),), generated=True),), operations=counted)
+    assert "where tiny 1,200 1,199 1 0" in Page(to_html(run)).text
+
+
+def test_of_very_many_subjects_only_the_worst_have_sections():
+    reports = [report(passing(), name=f"case {i}") for i in range(300)]
+    reports[250] = report(failing(evidence=None), name="case 250")
+    document = to_html(reports)
+    page = Page(document)
+    assert "Only 200 subjects, the worst, have sections of their own" in page.text
+    sections = [each["id"] for tag, each in page.elements if each.get("class") == "subject"]
+    assert len(sections) == 200
+    assert "s250" in sections
+    assert (
+        len(
+            [row for tag, row in page.elements if tag == "tr" and row.get("data-name", "").startswith("case")]
+        )
+        == 300
+    )
+    assert len(document.encode()) < 1_500_000
 
 
 def test_a_run_that_was_stopped_says_so():

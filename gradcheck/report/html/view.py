@@ -11,12 +11,13 @@ from gradcheck.report.html.pictures import Pictures
 from gradcheck.report.html.plots import Plot
 from gradcheck.report.html.source import Line, lines_around
 from gradcheck.report.records import Blame, Comparison, ParameterResult, Report, VariationResult, Verdict
-from gradcheck.report.run import Failure, Run
+from gradcheck.report.run import Failure, Operation, Run
 from gradcheck.report.sentences import WORDS, finding, what_is_wrong
 from gradcheck.report.summary import conclusion
 from gradcheck.report.table import worst
 
 _DETAILED = 600  # parameters whose comparisons are written out; of a larger run only those that did not pass
+_SECTIONS = 200  # subjects of which more than a row is shown
 _WORST_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
@@ -57,11 +58,16 @@ class BlameView:
 
 @dataclass(frozen=True)
 class SubjectView:
-    """One report; its parameters worst first."""
+    """One report: a row of the table, and a section of its own where ``detailed``.
+
+    Its parameters come worst first, and are left out where there is no section.
+    """
 
     key: str
     report: Report
+    detailed: bool
     standing: str
+    worst: ParameterResult | None
     sentence: str
     parameters: tuple[ParameterView, ...]
     variations: tuple[VariationView, ...]
@@ -77,6 +83,7 @@ class PageView:
     sentence: str
     subjects: tuple[SubjectView, ...]
     failures: tuple[Failure, ...]
+    operations: tuple[Operation, ...]
     notes: tuple[str, ...]
 
 
@@ -84,11 +91,13 @@ def page_view(run: Run) -> PageView:
     """Return what the page for a run shows."""
     pictures = Pictures()
     everything = sum(len(report.parameters) for report in run.reports) <= _DETAILED
+    sections = _with_section(run)
     subjects = tuple(
-        _subject(f"s{i}", report, run, pictures, everything) for i, report in enumerate(run.reports)
+        _subject(f"s{i}", report, run, pictures if i in sections else None, everything)
+        for i, report in enumerate(run.reports)
     )
     notes = tuple(_notes(run, everything, pictures.missing))
-    return PageView(_run_standing(run), _run_sentence(run), subjects, run.failures, notes)
+    return PageView(_run_standing(run), _run_sentence(run), subjects, run.failures, run.operations, notes)
 
 
 def _run_standing(run: Run) -> str:
@@ -109,27 +118,41 @@ def _run_sentence(run: Run) -> str:
 def _notes(run: Run, everything: bool, missing: bool) -> Iterator[str]:
     if run.against is not None:
         yield from map(_as_sentence, baseline.sentences(run.against))
+    if len(run.reports) > _SECTIONS:
+        yield f"Only {_SECTIONS} subjects, the worst, have sections of their own; the JSON has all."
     if not everything:
         yield "Passing parameters have no details here, because there are many; the JSON has them."
     if missing:
         yield "There are no plots and drawings: they need pip install 'gradcheck[html]'."
 
 
-def _subject(key: str, report: Report, run: Run, pictures: Pictures, everything: bool) -> SubjectView:
+def _with_section(run: Run) -> frozenset[int]:
+    """Return which reports, by number, have a section: the worst, where there are very many."""
+    order = sorted(range(len(run.reports)), key=lambda i: _WORST_FIRST.index(run.standing(run.reports[i])))
+    return frozenset(order[:_SECTIONS])
+
+
+def _subject(key: str, report: Report, run: Run, pictures: Pictures | None, everything: bool) -> SubjectView:
+    """Return the view of a report; without ``pictures`` only what its row shows."""
     known = {result.name: run.reason(report, result.name) for result in report.parameters.values()}
     results = sorted(report.parameters.values(), key=lambda result: _rank(result, known[result.name]))
     return SubjectView(
         key=key,
         report=report,
+        detailed=pictures is not None,
+        worst=results[0] if results else None,
         standing=str(report.verdict) if run.standing(report) is report.verdict else "known",
         sentence=_as_sentence(finding(report)),
         parameters=tuple(
             _parameter(f"{key}p{i}", result, known[result.name], pictures, everything)
             for i, result in enumerate(results)
+            if pictures is not None
         ),
         variations=tuple(_variation(variation, report, run) for variation in report.variations),
-        blames=tuple(BlameView(blame, lines_around(blame)) for blame in report.blames),
-        drawing=pictures.drawing(report),
+        blames=tuple(
+            BlameView(blame, lines_around(blame)) for blame in report.blames if pictures is not None
+        ),
+        drawing=None if pictures is None else pictures.drawing(report),
     )
 
 
