@@ -38,6 +38,7 @@ VALUES: Mapping[str, Callable[[Array], Array]] = {
     "minus ones": lambda a: -np.ones_like(a),
     "whole numbers": np.rint,
     "ties of two": lambda a: np.where(np.arange(a.size).reshape(a.shape) % 2 == 0, 0.5, -0.5),
+    "shifted by 1e6": lambda a: a + 1e6,
     "times 10": _scaled(10.0),
     "times 100": _scaled(100.0),
     "times 1e4": _scaled(1e4),
