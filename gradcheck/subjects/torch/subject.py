@@ -186,9 +186,13 @@ class TorchSubject:
         return [outputs[path].detach().clone() for path in self.output_paths]
 
     def pull_back(self, cotangents: Sequence[torch.Tensor | None] | None) -> dict[str, torch.Tensor | None]:
-        """Return the gradient of each leaf by ``torch.autograd.grad``, on a fresh forward pass."""
+        """Return the gradient of each leaf by ``torch.autograd.grad``, on a fresh forward pass.
+
+        The cotangents are copied: a backward pass may write into what it is given.
+        """
+        given = cotangents and [None if u is None else layout.copy(u) for u in cotangents]
         with torch.enable_grad(), self.running({}) as (leaves, outputs):
-            return self.gradients(leaves, outputs, cotangents)
+            return self.gradients(leaves, outputs, given)
 
     def gradients(
         self,
