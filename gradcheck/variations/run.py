@@ -25,7 +25,7 @@ VARIATIONS: dict[str, Variation] = {
 }
 
 # Variations may take this many times one forward and backward pass, or these seconds if that is more.
-_BUDGET, _SECONDS = 4.5, 5.0
+_BUDGET, _SECONDS = 3.5, 5.0
 # A variation takes about this many passes, one at another point a whole verification: what would not fit is
 # not begun.
 _TYPICAL, _ELSEWHERE = 1.5, 9.0
