@@ -27,7 +27,7 @@ _ROUNDINGS = 8.0
 def compare(subject: TorchSubject, reference: Callable[..., Any]) -> tuple[dict[str, Comparison], str]:
     """Return a comparison per leaf that the reference has too, and a message where the values differ.
 
-    ``subject`` must not be open: both are run in the user's own format, the reference in float64 as well.
+    ``subject`` must be suspended: both are run in the user's own format, the reference in float64 as well.
     """
     names = subject.names
     own = TorchSubject(subject.function, subject.args, subject.kwargs, names=names)

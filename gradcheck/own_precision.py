@@ -43,16 +43,16 @@ def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[st
 
     ``subject`` is the double-precision one and must be open. Raises what the user's code raises.
     """
-    own = TorchSubject(subject.function, subject.args, subject.kwargs, name=subject.name, names=subject.names)
-    subject.suspend()
-    try:
-        with own:
-            own.start()
-            us = [u.to(out.dtype) for u, out in zip(pulled.cotangents, own.outputs, strict=True)]
-            found = own.pull_back(us)
-            dtypes = {name: str(t.dtype).removeprefix("torch.") for name, t in own.variables.items()}
-    finally:
-        subject.resume()
+    with (
+        subject.suspended(),
+        TorchSubject(
+            subject.function, subject.args, subject.kwargs, name=subject.name, names=subject.names
+        ) as own,
+    ):
+        own.start()
+        us = [u.to(out.dtype) for u, out in zip(pulled.cotangents, own.outputs, strict=True)]
+        found = own.pull_back(us)
+        dtypes = {name: str(t.dtype).removeprefix("torch.") for name, t in own.variables.items()}
     exact = exam.pull([u.to(v.dtype) for u, v in zip(us, pulled.cotangents, strict=True)])
     floors = _floors(exam, exact, dtypes)
     errors = {

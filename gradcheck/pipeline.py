@@ -71,14 +71,12 @@ def examine_subject(
     """
     exam = Examination(subject, options.seed)
     tolerances = {name: judge.tolerance(dtypes[name], options.rtol, options.atol) for name in exam.values}
-    pulls = [exam.pull()]
-    deviations = exam.learn_rounding(pulls[0])
-    if not subject.fixed_cotangent:
-        pulls.append(exam.pull())
-    outcome = Outcome(exam, pulls, {name: Finding(name) for name in exam.values}, tolerances)
-    known = [name for name in exam.values if name in pulls[0].gradients and exam.values[name].size]
+    pulled = exam.pull()
+    deviations = exam.learn_rounding(pulled)
+    known = [name for name, value in exam.values.items() if name in pulled.gradients and value.size]
     budget = min(_HALVING, int(_HALVING_SECONDS / max(exam.seconds_per_evaluation, 1e-6)))
-    screening = screen(exam, known, pulls if not subject.fixed_cotangent else pulls * 2, budget)
+    screening = screen(exam, pulled, {name: tolerances[name] for name in known}, budget)
+    outcome = Outcome(exam, screening.pulls, {name: Finding(name) for name in exam.values}, tolerances)
     outcome.joint = screening.joint
     _judge(outcome, screening, known, options, locate_seconds)
     if outcome.at_kinks:

@@ -1,16 +1,19 @@
 """Which parameters are worth a closer look.
 
 All parameters are moved together first, each in a random direction of its own size: with an error bar near
-1e-12 two such probes, each with a fresh cotangent, see an error in any of them. Only where one is suspect
-are groups of parameters halved until single ones remain.
+1e-12 one such probe sees an error in any of them. Where its stated power falls short of a parameter's
+tolerance, a second one is made, with a fresh cotangent. Only where one is suspect are groups of parameters
+halved until single ones remain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gradcheck.examination import Examination, Probe, Pulled
+from gradcheck.judge import Tolerance
+from gradcheck.numerical import directions
 
 
 @dataclass
@@ -18,33 +21,50 @@ class Screening:
     """The probes made, by parameter (joint ones under each of theirs), and the suspect parameters."""
 
     pulls: list[Pulled]
-    joint: list[Probe]
+    joint: list[Probe] = field(default_factory=list)
     own: dict[str, list[Probe]] = field(default_factory=dict)
     suspects: list[str] = field(default_factory=list)
     unexamined: list[str] = field(default_factory=list)
 
 
-def screen(exam: Examination, names: Sequence[str], pulls: list[Pulled], budget: int) -> Screening:
-    """Probe the named parameters, together first.
+def screen(exam: Examination, pulled: Pulled, tolerances: Mapping[str, Tolerance], budget: int) -> Screening:
+    """Probe the parameters that have tolerances, together first.
 
     ``budget`` bounds the forward evaluations spent on halving; suspects beyond it are ``unexamined``.
     """
-    result = Screening(pulls, [])
+    names = list(tolerances)
+    result = Screening([pulled])
     if not names:
         return result
-    for pulled in pulls:
-        probe = exam.probe(pulled, names)
-        result.joint.append(probe)
-        if len(names) == 1:
-            result.own.setdefault(names[0], []).append(probe)
+    result.joint.append(exam.probe(pulled, names))
+    if not _tells_enough(result.joint[0], tolerances, exam.magnitude):
+        if not exam.subject.fixed_cotangent:
+            result.pulls.append(exam.pull())
+        result.joint.append(exam.probe(result.pulls[-1], names))
+    if len(names) == 1:
+        result.own[names[0]] = list(result.joint)
     wrong = [probe for probe in result.joint if probe.suspect or probe.estimate.kink]
     if not wrong:
         return result
     if len(names) == 1:
         result.suspects = [names[0]] if any(probe.suspect for probe in result.joint) else []
         return result
-    _halve(exam, list(names), wrong[0].pulled, result, exam.forward_evaluations + budget)
+    _halve(exam, names, wrong[0].pulled, result, exam.forward_evaluations + budget)
     return result
+
+
+def _tells_enough(probe: Probe, tolerances: Mapping[str, Tolerance], magnitude: float) -> bool:
+    """Whether a probe on smooth ground sees what each parameter's tolerance forbids, with 99.9% probability.
+
+    Where a gradient is zero, that of all parameters is the scale, or the outputs are (``magnitude``).
+    """
+    if probe.suspect or probe.estimate.kink:
+        return False
+    for name, tolerance in tolerances.items():
+        visible = directions.detectable(probe.uncertainty, probe.parts[name][1] or probe.size or magnitude, 1)
+        if visible is None or visible > tolerance.relative:
+            return False
+    return True
 
 
 def _halve(exam: Examination, names: list[str], pulled: Pulled, result: Screening, limit: int) -> None:

@@ -35,7 +35,7 @@ from gradcheck.report.records import (
     VariationResult,
     Verdict,
 )
-from gradcheck.subjects.torch import SecondOrderSubject, TorchSubject, make
+from gradcheck.subjects.torch import SecondOrderSubject, TorchSubject, opened
 from gradcheck.subjects.torch.subject import BackwardError
 from gradcheck.suggest import did_you_mean
 from gradcheck.waivers import waived
@@ -77,12 +77,10 @@ def verify_torch(
 ) -> Report:
     """Verify a torch module or function at the given arguments."""
     start = time.perf_counter()
-    subject = make(function, args, kwargs, options.name)
-    _check_allowed(options, subject.names)
-    parts = Collected(notes=list(subject.notes))
-    truths = _reference(subject, options, parts)
-    with subject:
-        subject.start()
+    with opened(function, args, kwargs, options.name) as subject:
+        _check_allowed(options, subject.names)
+        parts = Collected(notes=list(subject.notes))
+        truths = _reference(subject, options, parts)
         try:
             _verify_open(subject, options, parts)
         except BackwardError as error:
@@ -268,7 +266,8 @@ def _only_waived(variation: VariationResult, options: Options) -> bool:
 def _reference(subject: TorchSubject, options: Options, parts: Collected) -> dict[str, Comparison]:
     if options.reference is None:
         return {}
-    comparisons, message = against_reference.compare(subject, options.reference)
+    with subject.suspended():
+        comparisons, message = against_reference.compare(subject, options.reference)
     parts.message = message
     return comparisons
 

@@ -49,6 +49,7 @@ class TorchSubject:
         self.modules = modules_of(function)
         self.parameters = _parameters(function, self.modules)
         self.inputs = _inputs(self.args, self.kwargs)
+        self._input_names = {id(tensor): name for name, tensor in self.inputs.items()}
         self.names = list(names) if names is not None else self._choose()
         self.original_dtypes = {
             name: tensor.dtype for name, tensor in {**self.parameters, **self.inputs}.items()
@@ -57,7 +58,7 @@ class TorchSubject:
         self._randomness = Randomness()
         self._state = ModuleState(self.modules)
         self._grad_mode_needed = False
-        self._differentiable: list[int] | None = None
+        self._base: list[torch.Tensor] = []
         self.output_paths: list[str] = []
         self.variables: dict[str, torch.Tensor] = {}
 
@@ -125,18 +126,31 @@ class TorchSubject:
         self._state.restore_attributes()
         self._state.restore_gradients()
 
-    def suspend(self) -> None:
-        """Put the user's own tensors and default dtype back for a while."""
+    def open(self) -> TorchSubject:
+        """Enter and start; where starting raises, everything is put back."""
+        self.__enter__()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    @contextlib.contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Put the user's own tensors, random generators and default dtype back for a while."""
         for tensor, data in self._originals:
             tensor.data = data
         torch.set_default_dtype(self._default)
-
-    def resume(self) -> None:
-        """End ``suspend``: install the values under verification again."""
-        if self.double:
-            torch.set_default_dtype(torch.float64)
-        for tensor, data in self._fresh:
-            tensor.data = data
+        self._randomness.restore_all()
+        self._state.restore_attributes()
+        try:
+            yield
+        finally:
+            if self.double:
+                torch.set_default_dtype(torch.float64)
+            for tensor, data in self._fresh:
+                tensor.data = data
 
     def _dtype(self, tensor: torch.Tensor) -> torch.dtype:
         return layout.wide(tensor.dtype) if self.double else tensor.dtype
@@ -168,6 +182,7 @@ class TorchSubject:
 
     def _choose_grad_mode(self) -> None:
         """Evaluate without grad where that gives the same; some forward passes differentiate inside."""
+        again: list[torch.Tensor] = []
         try:
             with torch.no_grad():
                 again = [out for path, out in self._run({}) if path in self.output_paths]
@@ -178,9 +193,12 @@ class TorchSubject:
         except Exception:  # whatever it is, the forward pass needs grad mode
             same = False
         self._grad_mode_needed = not same
+        self._base = again if same else self.outputs
 
     def evaluate(self, values: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
-        """Return the differentiable outputs with the named leaves replaced."""
+        """Return the differentiable outputs with the named leaves replaced; those of none are known."""
+        if not values:
+            return [out.detach().clone() for out in self._base]
         with torch.set_grad_enabled(self._grad_mode_needed):
             outputs = dict(self._run(values, track=self._grad_mode_needed))
         return [outputs[path].detach().clone() for path in self.output_paths]
@@ -268,10 +286,9 @@ class TorchSubject:
         change: Callable[[str, torch.Tensor], torch.Tensor] | None,
         aliases: Mapping[str, str],
     ) -> tuple[Any, Any]:
-        by_id = {id(tensor): name for name, tensor in self.inputs.items()}
-
         def exchange(tensor: torch.Tensor) -> torch.Tensor:
-            name = aliases.get(by_id[id(tensor)], by_id[id(tensor)])
+            name = self._input_names[id(tensor)]
+            name = aliases.get(name, name)
             if name not in leaves:
                 data = values[name] if name in values else layout.copy(self._input_data[name])
                 leaf = (data if change is None else change(name, data)).detach()
@@ -355,28 +372,36 @@ def _inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, torch.Te
     return found
 
 
-def make(
+@contextlib.contextmanager
+def opened(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str | None
-) -> TorchSubject:
-    """Return the subject in double precision where it runs so, else in its own.
+) -> Iterator[TorchSubject]:
+    """Give the subject, open and started: in double precision where it runs so, else in its own.
 
     Raises:
         TargetError: where the forward pass does not run even as it was given.
     """
+    subject = _open(function, args, kwargs, name)
+    try:
+        yield subject
+    finally:
+        subject.__exit__()
+
+
+def _open(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str | None
+) -> TorchSubject:
     subject = TorchSubject(function, args, kwargs, name=name, double=True)
     if subject.is_narrow:
         try:
-            with subject:
-                subject.start()
-            return subject
+            return subject.open()
         except Exception:  # whatever it is, it does not run in double precision
             subject = TorchSubject(function, args, kwargs, name=name)
             subject.notes.append("does not run in float64: verified in its own precision")
     else:
         subject = TorchSubject(function, args, kwargs, name=name)
     try:
-        with subject:
-            subject.start()
+        return subject.open()
     except GradcheckError:
         raise
     except Exception as error:
@@ -385,4 +410,3 @@ def make(
             f"The forward pass of {subject.name} raises {type(error).__name__}: {text}; "
             "run it once yourself and mend that first."
         ) from error
-    return subject

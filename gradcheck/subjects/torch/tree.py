@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-Path = tuple[Any, ...]
+_PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device})
 
 
 def tensors(tree: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
@@ -38,20 +38,24 @@ def _children(tree: Any) -> Iterator[tuple[str, Any]]:
 
 def replace(tree: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     """Return the same structure with every tensor replaced; containers are new, the rest is shared."""
+    kind = type(tree)
+    if kind in _PLAIN:
+        return tree
     if isinstance(tree, torch.Tensor):
         return change(tree)
+    if kind is list or kind is tuple:
+        return kind([replace(child, change) for child in tree])
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(replace(child, change) for child in tree))
-    if type(tree) in (list, tuple):
-        return type(tree)(replace(child, change) for child in tree)
-    if isinstance(tree, Mapping) and any(True for _ in tensors(tree)):
-        return _like_mapping(tree, {key: replace(child, change) for key, child in tree.items()})
+        return kind(*(replace(child, change) for child in tree))
+    if isinstance(tree, Mapping):
+        items = {key: replace(child, change) for key, child in tree.items()}
+        return tree if all(items[key] is child for key, child in tree.items()) else _like(tree, items)
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         return _like_dataclass(tree, change)
     return tree
 
 
-def _like_mapping(tree: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
+def _like(tree: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
     if type(tree) is dict:
         return items
     result = copy.copy(tree)
