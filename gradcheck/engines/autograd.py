@@ -84,6 +84,8 @@ def take(a: Tensor, indices: Array, axis: int = 0) -> Tensor:
 
 def pad(a: Tensor, width: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
     """Put ``value`` around."""
+    if len(width) == 0:  # NumPy takes no array without axes
+        return a
     return anp.pad(a, width, mode="constant", constant_values=value)
 
 
