@@ -46,7 +46,7 @@ def _look_again(
 ) -> str:
     i = int(entries.flat[row])
     value = exam.values[name]
-    scale = float(np.broadcast_to(directions.scale(value), value.shape).reshape(-1)[i])
+    scale = float(np.broadcast_to(exam.scales[name], value.shape).reshape(-1)[i])
     if value.dtype.kind != "c":
         again = entry_probe(exam, pulled, name, i, 0.37 * scale)
         largest = float(np.abs(pulled.gradients[name]).max(initial=0))
@@ -68,7 +68,7 @@ def _jumps_around(
     direction = {name: directions.like(exam.variables[name], one.reshape(value.shape))}
     found: list[float] = []
     for count in range(1, _MOST_POINTS + 1):
-        shift = directions.direction(exam.variables, list(exam.values), exam.generator)
+        shift = directions.direction(exam.variables, list(exam.values), exam.generator, exam.scales)
         offset = {key: v * _NEARBY for key, v in shift.items()}
         estimate = exam.elsewhere(pulled, direction, offset)
         if estimate.resolved:

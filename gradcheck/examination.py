@@ -6,6 +6,7 @@ report are complete and base values are shared by all probes.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -98,6 +99,7 @@ class Examination:
         self.rounding: dict[str, np.ndarray] = {}
         self.variables = subject.variables
         self.values = {name: directions.to_numpy(value) for name, value in self.variables.items()}
+        self.scales = {name: directions.scale(value) for name, value in self.values.items()}
 
     def _evaluate(self, values: Mapping[str, Array]) -> list[Array]:
         self.forward_evaluations += 1
@@ -106,6 +108,11 @@ class Examination:
             return self.subject.evaluate(values)
         finally:
             self._seconds.append(time.perf_counter() - start)
+
+    def repeats(self) -> bool:
+        """Whether the forward pass gives the same outputs twice, each leaf holding what it held."""
+        one, other = (flatten(self._evaluate(dict(self.variables))) for _ in range(2))
+        return one.shape == other.shape and bool(((one == other) | (one != one)).all())
 
     @property
     def seconds_per_evaluation(self) -> float:
@@ -178,8 +185,7 @@ class Examination:
             return {}
         again = self.pull([u * SCALE for u in pulled.cotangents])
         deviations = {}
-        scales = {name: directions.scale(value) for name, value in self.values.items()}
-        sizes = [float(np.abs(g * scales[name]).max(initial=0)) for name, g in pulled.gradients.items()]
+        sizes = [float(np.abs(g * self.scales[name]).max(initial=0)) for name, g in pulled.gradients.items()]
         whole = max([self.magnitude, *sizes])
         for name, gradient in pulled.gradients.items():
             other = again.gradients.get(name)
@@ -187,7 +193,7 @@ class Examination:
                 self.rounding[name] = np.abs(other / SCALE - gradient)
                 largest = float(np.abs(gradient).max())
                 noise = 1e4 * self.subject.epsilon * whole
-                beyond = float((self.rounding[name] * scales[name]).max()) > noise
+                beyond = float((self.rounding[name] * self.scales[name]).max()) > noise
                 deviations[name] = (
                     float(self.rounding[name].max()) / largest if beyond and largest > 0 else 0.0
                 )
@@ -195,7 +201,7 @@ class Examination:
 
     def probe(self, pulled: Pulled, names: Sequence[str], *, climb: bool = True) -> Probe:
         """Compare along a random direction over the named leaves, moved together."""
-        direction = directions.direction(self.variables, names, self.generator)
+        direction = directions.direction(self.variables, names, self.generator, self.scales)
         for name in names:
             if name in pulled.finite:
                 keep = pulled.finite[name]
@@ -213,7 +219,7 @@ class Examination:
         unmeasured = any(name not in self.rounding for name in parts)
         noise = float(np.hypot.reduce(roundings)) if roundings else 0.0
         noise += _UNMEASURED * self.subject.precision * self.magnitude if unmeasured else 0.0
-        weight = sum(size for _, size in parts.values())
+        weight = sum(self._moved_weight(name, pulled, direction[name]) for name in parts)
         line = self._line(direction, pulled)
         estimate = along(
             line,
@@ -249,6 +255,18 @@ class Examination:
         limit = float(np.sqrt(self.subject.epsilon)) * size
         return min(spread, max(limit, 1e3 * precision * self.magnitude)) + 2 * precision * size
 
+    def _moved_weight(self, name: str, pulled: Pulled, v: Array) -> float:
+        """Return the norm of gradient times value over the entries that a direction moves.
+
+        Times epsilon it is what rounding theta + t v does to <u, y>, however short v happens to be.
+        """
+        moved = directions.to_numpy(v).reshape(-1)
+        gradient, value = pulled.gradients[name].reshape(-1), self.values[name].reshape(-1)
+        if np.count_nonzero(moved) < moved.size:
+            where = np.flatnonzero(moved)
+            gradient, value = gradient[where], value[where]
+        return _norm_of_products(gradient, value)
+
     @property
     def magnitude(self) -> float:
         """The size of <u, outputs>, in which rounding errors are counted."""
@@ -274,6 +292,16 @@ class Examination:
 
     def _moved(self, direction: Mapping[str, Array], t: float) -> dict[str, Array]:
         return {name: self.variables[name] + t * v for name, v in direction.items()}
+
+
+def _norm_of_products(gradient: np.ndarray, value: np.ndarray) -> float:
+    """Return the root of the sum of squared products, over what is finite."""
+    products = np.abs(gradient * value)
+    largest = float(products.max(initial=0))
+    if not math.isfinite(largest):
+        products = products[np.isfinite(products)]
+        largest = float(products.max(initial=0))
+    return largest * math.sqrt(float(((products / largest) ** 2).sum())) if largest > 0 else 0.0
 
 
 def _split(gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -50,7 +50,7 @@ def examine(exam: Examination, pulled: Pulled, name: str, flat: np.ndarray, exac
     """Estimate the listed entries of one leaf's gradient, each on its own."""
     value = exam.values[name]
     is_complex = value.dtype.kind == "c"
-    scales = np.broadcast_to(directions.scale(value), value.shape).reshape(-1)
+    scales = np.broadcast_to(exam.scales[name], value.shape).reshape(-1)
     rows, probes = [], []
     for i in flat:
         units: tuple[complex, ...] = (1.0, 1.0j) if is_complex else (1.0,)
@@ -140,9 +140,7 @@ def _search(exam: Examination, pulled: Pulled, name: str) -> np.ndarray | None:
 
 def _weights(exam: Examination, pulled: Pulled, name: str) -> np.ndarray:
     value = exam.values[name]
-    weights = directions.gaussian(value.shape, value.dtype.kind == "c", exam.generator) * directions.scale(
-        value
-    )
+    weights = directions.gaussian(value.shape, value.dtype.kind == "c", exam.generator) * exam.scales[name]
     if name in pulled.finite:
         weights = weights * pulled.finite[name]
     return weights.reshape(-1)

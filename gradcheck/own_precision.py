@@ -67,7 +67,7 @@ def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[st
 
 def _floors(exam: Examination, exact: Pulled, dtypes: Mapping[str, str]) -> dict[str, float]:
     """Return what rounding leaves of a gradient that is zero: the size below which entries mean nothing."""
-    scales = {name: float(np.min(directions.scale(value))) for name, value in exam.values.items()}
+    scales = {name: float(np.min(scale)) for name, scale in exam.scales.items()}
     sizes = [float(np.abs(g).max(initial=0)) * scales[name] for name, g in exact.gradients.items()]
     whole = max([exam.magnitude, *sizes])
     return {

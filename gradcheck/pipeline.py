@@ -16,7 +16,6 @@ from gradcheck.examination import Examination, Probe, Pulled
 from gradcheck.findings import Finding
 from gradcheck.judge import Tolerance
 from gradcheck.locate import Entries, affordable_entries, entry_probe, examine, locate
-from gradcheck.numerical import directions
 from gradcheck.options import Options
 from gradcheck.report.records import Verdict
 from gradcheck.screening import Screening, screen
@@ -181,7 +180,7 @@ def _judge_nonfinite(outcome: Outcome, finding: Finding, finite: np.ndarray) -> 
     if outcome.exam.outside:
         finding.notes.append(f"{where.size} entries are NaN or infinite, as some outputs are")
         return
-    scales = np.broadcast_to(directions.scale(outcome.exam.values[finding.name]), finite.shape).reshape(-1)
+    scales = np.broadcast_to(outcome.exam.scales[finding.name], finite.shape).reshape(-1)
     for i in where[:4]:
         estimate = entry_probe(
             outcome.exam, outcome.pulls[0], finding.name, int(i), float(scales[i]), blind=True
@@ -206,13 +205,23 @@ def _judge_nonlinear(outcome: Outcome, finding: Finding, deviation: float) -> No
     again = outcome.exam.pull(first.cotangents)
     other = again.gradients.get(finding.name)
     if other is not None and not np.allclose(other, first.gradients[finding.name], rtol=1e-9, atol=0):
-        _fail(
-            finding,
-            "the gradient differs from one backward pass to the next, with nothing changed in between",
-        )
+        _fail(finding, _irreproducible(outcome.exam))
+        if finding.comparison is not None and not np.isfinite(finding.comparison.expected):
+            finding.comparison = finding.digits = None  # nothing that could be compared with anything
     else:
         _fail(
             finding,
             "backward is not linear in the cotangent: "
             f"scaling it changes the gradient by {deviation:.1e} more",
         )
+
+
+def _irreproducible(exam: Examination) -> str:
+    """Say whether the forward pass repeats, where the gradient does not."""
+    if exam.repeats():
+        return "the gradient differs from one backward pass to the next, with nothing changed in between"
+    return (
+        "cannot be verified: the forward pass gives another value each time it is run on the same numbers; "
+        "the global generators of PyTorch, NumPy and Python are put back before each run, so what it draws "
+        "from, or counts, lies elsewhere"
+    )

@@ -58,7 +58,7 @@ def _entries(outcome: Outcome, name: str, seconds: float) -> None:
 def _together(outcome: Outcome, names: Sequence[str]) -> Probe:
     """Probe along the direction that moves every entry of the named leaves by the same amount."""
     exam = outcome.exam
-    amount = float(np.median([float(np.max(directions.scale(exam.values[name]))) for name in names]))
+    amount = float(np.median([float(np.max(exam.scales[name])) for name in names]))
     pulled = outcome.pulls[0]
     direction = {}
     for name in names:

@@ -38,6 +38,9 @@ def to_numpy(array: Array) -> np.ndarray:
     if type(array).__module__.startswith("torch"):
         import torch
 
+        if array.dtype is torch.float64 and array.device.type == "cpu" and array.layout is torch.strided:
+            plain: np.ndarray = array.numpy(force=True)
+            return plain
         wide = torch.complex128 if array.is_complex() else torch.float64
         tensor = array.detach()
         if tensor.layout is not torch.strided:
@@ -60,7 +63,8 @@ def gaussian(shape: tuple[int, ...], is_complex: bool, generator: np.random.Gene
 def scale(value: np.ndarray) -> np.ndarray | float:
     """Return how far to move a leaf: its root mean square, or per entry where magnitudes span too much."""
     magnitude = np.abs(value)
-    positive = magnitude[np.isfinite(magnitude) & (magnitude > 0)]
+    usable = np.isfinite(magnitude) & (magnitude > 0)
+    positive = magnitude if usable.all() else magnitude[usable]
     if positive.size == 0:
         return 1.0
     smallest, largest = float(positive.min()), float(positive.max())
@@ -70,14 +74,18 @@ def scale(value: np.ndarray) -> np.ndarray | float:
 
 
 def direction(
-    variables: Mapping[str, Array], names: Sequence[str], generator: np.random.Generator
+    variables: Mapping[str, Array],
+    names: Sequence[str],
+    generator: np.random.Generator,
+    scales: Mapping[str, np.ndarray | float] | None = None,
 ) -> dict[str, Array]:
-    """Return a random direction over the named leaves, each scaled to its leaf."""
+    """Return a random direction over the named leaves, each scaled to its leaf (``scales``, where known)."""
     result = {}
     for name in names:
-        value = to_numpy(variables[name])
-        noise = gaussian(value.shape, value.dtype.kind == "c", generator)
-        result[name] = like(variables[name], noise * scale(value))
+        variable = variables[name]
+        noise = gaussian(tuple(variable.shape), "complex" in str(variable.dtype), generator)
+        size = scales[name] if scales is not None else scale(to_numpy(variable))
+        result[name] = like(variable, noise * size)
     return result
 
 

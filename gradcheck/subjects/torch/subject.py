@@ -15,7 +15,13 @@ import torch
 from gradcheck.errors import GradcheckError, TargetError, UsageError
 from gradcheck.subjects.torch import layout, tree
 from gradcheck.subjects.torch.pullback import accumulated, vjp
-from gradcheck.subjects.torch.state import ModuleState, Randomness, modules_of, plain_tensors
+from gradcheck.subjects.torch.state import (
+    ModuleState,
+    Randomness,
+    generators,
+    modules_of,
+    plain_tensors,
+)
 
 
 class BackwardError(Exception):
@@ -25,6 +31,7 @@ class BackwardError(Exception):
 class TorchSubject:
     """The forward pass ``function(*args, **kwargs)`` and its gradients by ``torch.autograd``.
 
+    ``epsilon`` is the coarsest spacing among leaves and outputs, known once started.
     ``double`` asks for double precision throughout: parameters, inputs, buffers, constants that the
     function refers to, and the default dtype. ``names`` selects the leaves; None selects every parameter
     and input that requires grad (every floating-point input where nothing does).
@@ -55,28 +62,23 @@ class TorchSubject:
             name: tensor.dtype for name, tensor in {**self.parameters, **self.inputs}.items()
         }
         self._constants = plain_tensors(function, self.modules)
-        self._randomness = Randomness()
+        self._generators = generators(function, self.modules, [*self.args, *self.kwargs.values()])
         self._state = ModuleState(self.modules)
-        self._grad_mode_needed = False
+        self.needs_grad_mode = False
         self._base: list[torch.Tensor] = []
+        self.epsilon = 0.0
         self.output_paths: list[str] = []
         self.variables: dict[str, torch.Tensor] = {}
 
     def _choose(self) -> list[str]:
         own = {**(self.parameters if self._owns_parameters() else {}), **self.inputs}
-        chosen = [name for name, tensor in own.items() if tensor.requires_grad]
-        if chosen:
-            return chosen
-        chosen = [
-            name
-            for name in self.inputs
-            if self.inputs[name].is_floating_point() or self.inputs[name].is_complex()
-        ]
+        for named in (own, self.parameters):  # of a module in a closure where no input requires grad
+            chosen = [name for name, tensor in named.items() if tensor.requires_grad]
+            if chosen:
+                return chosen
+        chosen = [name for name, tensor in self.inputs.items() if layout.is_number(tensor)]
         if chosen:
             self.notes.append("no input requires grad: every floating-point input was verified")
-            return chosen
-        chosen = [name for name, tensor in self.parameters.items() if tensor.requires_grad]
-        if chosen:
             return chosen
         raise UsageError(
             f"{self.name} has no parameter or input that requires grad: "
@@ -87,6 +89,7 @@ class TorchSubject:
         return any(prefix == "" for prefix, _ in self.modules)
 
     def __enter__(self) -> TorchSubject:
+        self._randomness = Randomness(self._generators)
         self._originals = [(tensor, tensor.data) for tensor in [*self.parameters.values(), *self._constants]]
         self._default = torch.get_default_dtype()
         try:
@@ -178,6 +181,8 @@ class TorchSubject:
             self.notes.append("not differentiable, not verified: outputs " + ", ".join(left_out[:5]))
         self.outputs = [out.detach() for path, out in numbers if path in chosen]
         self.requires_grad = any(out.requires_grad for _, out in numbers)
+        dtypes = {tensor.dtype for tensor in [*self.variables.values(), *self.outputs]}
+        self.epsilon = max(float(torch.finfo(dtype).eps) for dtype in dtypes)
         self._choose_grad_mode()
 
     def _choose_grad_mode(self) -> None:
@@ -192,15 +197,15 @@ class TorchSubject:
             )
         except Exception:  # whatever it is, the forward pass needs grad mode
             same = False
-        self._grad_mode_needed = not same
+        self.needs_grad_mode = not same
         self._base = again if same else self.outputs
 
     def evaluate(self, values: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         """Return the differentiable outputs with the named leaves replaced; those of none are known."""
         if not values:
             return [out.detach().clone() for out in self._base]
-        with torch.set_grad_enabled(self._grad_mode_needed):
-            outputs = dict(self._run(values, track=self._grad_mode_needed))
+        with torch.set_grad_enabled(self.needs_grad_mode):
+            outputs = dict(self._run(values, track=self.needs_grad_mode))
         return [outputs[path].detach().clone() for path in self.output_paths]
 
     def pull_back(self, cotangents: Sequence[torch.Tensor | None] | None) -> dict[str, torch.Tensor | None]:
@@ -255,9 +260,7 @@ class TorchSubject:
         ``aliases``: inputs for which the tensor of another input is passed.
         Parameters hold the given values until the context is left.
         """
-        self._randomness.restore()
-        self._state.restore_attributes()
-        self._restore_constants()
+        self.renew()
         tracked = set(self.names if names is None else names)
         leaves: dict[str, torch.Tensor] = {}
         flags = [(p, p.requires_grad) for p in self.parameters.values()]
@@ -298,17 +301,35 @@ class TorchSubject:
 
         return tree.replace((self.args, self.kwargs), exchange)  # type: ignore[no-any-return]  # a pair in, a pair out
 
+    def renew(self) -> None:
+        """Put back what a run may have changed: random states, modules' attributes, buffers and constants."""
+        self._randomness.restore()
+        self._state.restore_attributes()
+        self._restore_constants()
+
+    def arguments(self, values: Mapping[str, torch.Tensor]) -> tuple[Any, Any]:
+        """Return (args, kwargs) for one call, with copies of the inputs that are not given."""
+        return self._arguments(values, {}, set(), None, {})
+
+    def chosen(self, result: Any) -> tuple[torch.Tensor, ...]:
+        """Return the differentiable outputs out of what a call returned."""
+        outputs = dict(tree.tensors(result))
+        return tuple(outputs[path] for path in self.output_paths)
+
+    def together(self, name: str) -> Any:
+        """Return what evaluates this subject at many points along entries of one leaf, None where nothing does."""
+        from gradcheck.subjects.torch.batched import Batched, Refused
+
+        try:
+            return Batched(self, name)
+        except Refused:
+            return None
+
     def _restore_constants(self) -> None:
         for tensor, (values, version) in self._constant_values.items():
             if tensor._version != version:
                 tensor.data = values.clone()
                 self._constant_values[tensor] = (values, tensor._version)
-
-    @property
-    def epsilon(self) -> float:
-        """The coarsest spacing among leaves and outputs."""
-        dtypes = [tensor.dtype for tensor in [*self.variables.values(), *self.outputs]]
-        return max(float(torch.finfo(dtype).eps) for dtype in dtypes)
 
     @property
     def is_narrow(self) -> bool:
@@ -391,15 +412,12 @@ def opened(
 def _open(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str | None
 ) -> TorchSubject:
-    subject = TorchSubject(function, args, kwargs, name=name, double=True)
+    subject = TorchSubject(function, args, kwargs, name=name)
     if subject.is_narrow:
         try:
-            return subject.open()
+            return TorchSubject(function, args, kwargs, name=name, double=True).open()
         except Exception:  # whatever it is, it does not run in double precision
-            subject = TorchSubject(function, args, kwargs, name=name)
             subject.notes.append("does not run in float64: verified in its own precision")
-    else:
-        subject = TorchSubject(function, args, kwargs, name=name)
     try:
         return subject.open()
     except GradcheckError:
