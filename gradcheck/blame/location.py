@@ -21,6 +21,7 @@ from typing import Any
 
 _OURS = str(Path(__file__).parents[1]) + os.sep
 _SUBJECT = str(Path(__file__).parents[1] / "subjects" / "torch" / "subject.py")
+_LAYOUT = str(Path(_SUBJECT).with_name("layout.py"))
 _STANDARD = sysconfig.get_path("stdlib") + os.sep
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _DEF = re.compile(r"\s*(async\s+)?def\b")
@@ -79,6 +80,11 @@ def caller() -> Place | None:
             return Place(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return None
+
+
+def copies_arguments(code: CodeType) -> bool:
+    """Whether the code is ours that prepares the arguments of the user's function, in a watched run."""
+    return code.co_filename == _LAYOUT or (code.co_filename == _SUBJECT and code.co_name == "exchange")
 
 
 def raised_at(traceback: TracebackType | None) -> Place | None:

@@ -127,6 +127,8 @@ class Tracer(TorchFunctionMode):
     ) -> Any:
         """Report the call where it is one of the user's; see ``torch.overrides``."""
         kwargs = kwargs or {}
+        if location.copies_arguments(sys._getframe(1).f_code):
+            return func(*args, **kwargs)
         if self._in_call:
             if self._in_forward:
                 args, kwargs = self._visitor.inside(args, kwargs)

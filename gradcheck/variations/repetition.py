@@ -14,7 +14,12 @@ def repeated_backward(context: Context) -> VariationResult:
     name = "repeated backward"
     subject = context.subject
     with torch.enable_grad(), subject.running({}) as (leaves, outputs):
-        first = subject.gradients(leaves, outputs, context.cotangents, retain_graph=True)
+        try:
+            first = subject.gradients(leaves, outputs, context.cotangents, retain_graph=True)
+        except BackwardError as error:
+            if "use_reentrant" not in str(error):
+                raise
+            raise Skip("a reentrant checkpoint's graph cannot be kept for a second pass") from error
         first = {key: None if g is None else g.clone() for key, g in first.items()}
         try:
             second = subject.gradients(leaves, outputs, context.cotangents)
