@@ -2,6 +2,7 @@
 
     python -m benchmarks.power [--json FILE] [--only WORDS]
 
+Beside them the check that people write by hand: entry by entry, central differences of the sum of the outputs.
 Every checker sees every planted fault and every right twin with its default settings. torch's gradcheck takes
 functions of float64: a module is handed to it as a function of its inputs and parameters, and what is in
 float32 is not taken. Faults of the second order
@@ -12,6 +13,7 @@ count as caught where a report says so; torch's gradcheck has no such answer.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 import time
@@ -27,6 +29,7 @@ from rich.progress import track
 from rich.table import Table
 
 import gradcheck
+from benchmarks.peers import HAND_ATOL, HAND_RTOL, HAND_STEP
 from benchmarks.timing import cores
 from cases.faults.torch import TORCH_FAULTS, Program, TorchFault
 
@@ -76,6 +79,40 @@ def theirs(fast_mode: bool) -> Callable[[Program, TorchFault], Answer]:
     return check
 
 
+def by_hand(program: Program, fault: TorchFault) -> Answer:
+    """Compare ``.grad`` with central differences of f(x).sum(), as people write it."""
+    function, inputs = _as_function(program)
+    start = time.perf_counter()
+    try:
+        right = _by_hand(function, inputs)
+    except Exception:  # what a checker cannot digest it does not pass
+        right = False
+    return Answer(PASSED if right else FAILED, time.perf_counter() - start)
+
+
+def _by_hand(function: Any, inputs: tuple[Any, ...]) -> bool:
+    def loss(*given: Any) -> torch.Tensor:
+        out = function(*given)
+        outs = out if isinstance(out, tuple | list) else (out,)
+        return sum((o.sum() for o in outs if torch.is_tensor(o) and o.is_floating_point()), torch.zeros(()))
+
+    wanted = [a for a in inputs if torch.is_tensor(a) and a.requires_grad]
+    claimed = torch.autograd.grad(loss(*inputs), wanted, allow_unused=True)
+    for leaf, gradient in zip(wanted, claimed, strict=True):
+        numerical = torch.zeros(leaf.shape, dtype=leaf.dtype)
+        with torch.no_grad():
+            for index in itertools.product(*map(range, leaf.shape)):
+                kept = leaf[index].clone()
+                leaf[index] = kept + HAND_STEP
+                above = loss(*inputs)
+                leaf[index] = kept - HAND_STEP
+                numerical[index] = (above - loss(*inputs)) / (2 * HAND_STEP)
+                leaf[index] = kept
+        if gradient is None or not torch.allclose(gradient, numerical, rtol=HAND_RTOL, atol=HAND_ATOL):
+            return False
+    return True
+
+
 def _passes(check: Callable[..., bool], function: Any, inputs: Any, fast_mode: bool) -> bool:
     try:
         return check(function, inputs, fast_mode=fast_mode, raise_exception=False)
@@ -101,6 +138,7 @@ CHECKERS: dict[str, Callable[[Program, TorchFault], Answer]] = {
     "gradcheck": ours,
     "torch slow": theirs(fast_mode=False),
     "torch fast": theirs(fast_mode=True),
+    "hand-rolled": by_hand,
 }
 
 

@@ -1,0 +1,236 @@
+"""How many mutants of the rules' backward passes ``gradcheck verify`` catches at its default settings.
+
+    python -m benchmarks.mutation [--json FILE] [--only OPERATION]
+
+Each mutant (``benchmarks.mutants``) is put under the cases of a default run that contain one of its operations,
+the smallest first, until one fails. What a default run does not see is put under more cases, then under those at
+kinks and ties (``--family kink``), then under cases in complex numbers, which engines need not have. Mutants that
+raise on every case are no test of a checker, and are counted apart. The survivors are held against
+``benchmarks.equivalent``: a mutant called equivalent there has to give the right gradients on fresh cases around
+its operations, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.equivalent import reason_of
+from benchmarks.mutants import Mutant, mutants
+from cases import Case, generate
+from cases.choices import SeededChoices
+from cases.dags import focused
+from cases.kinks import TOUCHING, kink_of
+from gradcheck.engines.reference import ReferenceEngine
+from gradcheck.errors import EngineError
+from gradcheck.report.records import Verdict
+from gradcheck.suite.plan import tickets
+from gradcheck.verification import verify_case
+from reference_impl import RULES, value_and_gradients
+
+DEFAULT_CASES, MORE_CASES, KINKS, COMPLEX = 200, 1000, 400, 12
+CAUGHT, MORE, KINK, IN_COMPLEX = "by default", "--cases 1000", "--family kink", "complex numbers"
+EQUAL, SURVIVES, CRASHES = "equivalent", "survives", "always raises"
+OUTCOMES = (CAUGHT, MORE, KINK, IN_COMPLEX, EQUAL, SURVIVES, CRASHES)
+_ROUNDING = 1e-12  # relative to the largest entry: what another order of adding up may change
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of a mutant: ``by`` names the case that caught it, or the reason why it is equivalent."""
+
+    mutant: Mutant
+    outcome: str
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A case with its right gradients."""
+
+    case: Case
+    right: dict[str, Any]
+
+    @classmethod
+    def of(cls, case: Case) -> Example:
+        with np.errstate(all="ignore"):
+            return cls(case, value_and_gradients(case.graph, case.values)[1])
+
+
+@cache
+def _run(setting: str) -> tuple[Example, ...]:
+    """Return the cases of a run, the smallest first."""
+    if setting == CAUGHT:
+        drawn = [ticket.draw() for ticket in tickets(DEFAULT_CASES, 0, None, True)]
+    elif setting == MORE:
+        drawn = [ticket.draw() for ticket in tickets(MORE_CASES, 0, None, False)[DEFAULT_CASES:]]
+    elif setting == KINK:
+        drawn = [generate("kink", seed) for seed in range(KINKS)]
+    else:
+        drawn = list(_complex_cases())
+    return tuple(map(Example.of, sorted(drawn, key=lambda case: len(case.graph.nodes))))
+
+
+@cache
+def _with(operation: str, setting: str) -> frozenset[int]:
+    found = enumerate(_run(setting))
+    return frozenset(i for i, e in found if any(n.operation == operation for n in e.case.graph.nodes))
+
+
+def _complex_cases() -> Iterator[Case]:
+    """Yield small cases around every operation that complex numbers have, at complex values."""
+    for operation, rule in RULES.items():
+        for seed in range(COMPLEX if rule.analytic else 0):
+            case = focused(operation, SeededChoices(f"complex {operation}", seed))
+            if all(RULES[node.operation].analytic for node in case.graph.nodes):
+                rng = np.random.default_rng(seed)
+                turned = {n: v + 0.3j * rng.standard_normal(v.shape) for n, v in case.values.items()}
+                yield replace(case, values=turned)
+
+
+def fate(mutant: Mutant) -> Fate:
+    """Put a mutant under the cases of a default run until it is caught, then under others."""
+    for setting in (CAUGHT, MORE, KINK, IN_COMPLEX):
+        by = caught_in(mutant, setting)
+        if by:
+            return Fate(mutant, CRASHES if by == CRASHES else setting, by)
+    why = reason_of(mutant)
+    against = contradiction(mutant)
+    return Fate(mutant, EQUAL, why) if why and not against else Fate(mutant, SURVIVES, against)
+
+
+def caught_in(mutant: Mutant, setting: str) -> str:
+    """Return the name of the case that catches it, "" where none does, and CRASHES where it raises on each."""
+    raising, computing = "", False
+    for i in sorted(frozenset[int]().union(*(_with(operation, setting) for operation in mutant.operations))):
+        example = _run(setting)[i]
+        changed = difference(mutant, example)
+        raising = raising or (example.case.name if changed is None else "")
+        computing = computing or changed is not None
+        if changed is not None and changed > _ROUNDING and _fails(mutant, example.case):
+            return example.case.name
+    return raising if computing or not raising else CRASHES
+
+
+def difference(mutant: Mutant, example: Example) -> float | None:
+    """Return how far the gradients are from the right ones, relative to the largest entry; None if it raises."""
+    case, right = example.case, example.right
+    try:
+        with np.errstate(all="ignore"):
+            _, wrong = value_and_gradients(case.graph, case.values, rules=mutant.rules)
+        return max((_apart(wrong[name], right[name]) for name in right), default=0.0)
+    except Exception:  # whatever a mutant raises, it is noticed
+        return None
+
+
+def _apart(wrong: Any, right: Any) -> float:
+    if wrong.shape != right.shape:
+        return np.inf
+    if not wrong.size or np.array_equal(wrong, right, equal_nan=True):
+        return 0.0
+    largest = max(float(np.abs(right).max()), 1e-300)
+    apart = float(np.abs(wrong - right).max()) / largest
+    return apart if np.isfinite(apart) else np.inf
+
+
+def _fails(mutant: Mutant, case: Case) -> bool:
+    try:
+        with np.errstate(all="ignore"):
+            return verify_case(case, ReferenceEngine(mutant.rules, "mutant")).verdict is Verdict.FAIL
+    except EngineError:
+        return True
+
+
+def contradiction(mutant: Mutant, cases: int = 40) -> str:
+    """Return the name of a fresh case on which a mutant is wrong, "" where there is none.
+
+    Right are the rules' own gradients; at a kink also whatever else passes there.
+    """
+    for case in _fresh(mutant, cases):
+        apart = difference(mutant, Example.of(case))
+        if (apart is None or apart > _ROUNDING) and not (case.family == "kink" and not _fails(mutant, case)):
+            return case.name
+    return ""
+
+
+def _fresh(mutant: Mutant, cases: int) -> Iterator[Case]:
+    """Yield small cases around the mutant's operations, and at their kinks, that no default run contains."""
+    for operation in mutant.operations[:6]:
+        for seed in range(cases):
+            yield focused(operation, SeededChoices(f"equivalent to {operation}", seed))
+        for seed in range(cases if operation in TOUCHING else 0):
+            yield kink_of(operation, SeededChoices(f"equivalent to {operation}", seed))
+
+
+def measure(chosen: Iterable[Mutant]) -> list[Fate]:
+    return [fate(mutant) for mutant in chosen]
+
+
+def summary(fates: list[Fate]) -> dict[str, Any]:
+    """Return the counts, by kind of change and altogether, and every survivor."""
+    counts = Counter(f.outcome for f in fates)
+    kinds = {}
+    for kind in sorted({f.mutant.kind for f in fates}):
+        of_kind = Counter(f.outcome for f in fates if f.mutant.kind == kind)
+        kinds[kind] = {name: of_kind[name] for name in OUTCOMES}
+    return {
+        "mutants": len(fates),
+        "functions": len({f.mutant.function for f in fates}),
+        "outcomes": {name: counts[name] for name in OUTCOMES},
+        "kinds": kinds,
+        "default": _share(counts, (CAUGHT,), (CAUGHT, MORE, SURVIVES)),
+        "all": _share(counts, (CAUGHT, MORE, KINK, IN_COMPLEX), (CAUGHT, MORE, KINK, IN_COMPLEX, SURVIVES)),
+        **{name: _listed(fates, name) for name in (MORE, KINK, IN_COMPLEX, SURVIVES)},
+        "reasons": dict(Counter(f.by for f in fates if f.outcome == EQUAL)),
+    }
+
+
+def _share(counts: Counter[str], part: tuple[str, ...], whole: tuple[str, ...]) -> float:
+    return sum(counts[name] for name in part) / max(sum(counts[name] for name in whole), 1)
+
+
+def _listed(fates: list[Fate], outcome: str) -> list[str]:
+    return [f.mutant.name for f in fates if f.outcome == outcome]
+
+
+def table(found: dict[str, Any]) -> Table:
+    shown = Table("change", *OUTCOMES, title="Mutants of the rules", title_justify="left")
+    for kind, counts in found["kinds"].items():
+        shown.add_row(kind, *(str(n) for n in counts.values()))
+    shown.add_section()
+    shown.add_row("all", *(str(n) for n in found["outcomes"].values()))
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Count the mutants of the rules that are caught.")
+    parser.add_argument("--json", type=Path, help="also write the counts to this file")
+    parser.add_argument("--only", help="an operation")
+    options = parser.parse_args()
+    chosen = list(mutants(frozenset([options.only] if options.only else RULES)))
+    console = Console()
+    shown = track(chosen, "mutating", console=Console(stderr=True), disable=not console.is_terminal)
+    found = summary(measure(shown))
+    console.print(table(found))
+    for name in (MORE, SURVIVES):
+        for survivor in found[name]:
+            console.print(f"{name}: {survivor}", highlight=False)
+    console.print(f"caught at defaults, of those that the defaults cover: {found['default']:.2%}")
+    console.print(f"caught, of all that are not equivalent: {found['all']:.2%}")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
