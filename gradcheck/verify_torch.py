@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gradcheck import against_reference, explanation, findings, judge, own_precision, torch_facts
 from gradcheck.blame import BlameResult, blame_subject
-from gradcheck.blame.handwritten import handwritten
+from gradcheck.blame.handwritten import OwnCode, own_code
 from gradcheck.diagnose import Facts
 from gradcheck.errors import UsageError
 from gradcheck.examination import Examination, Pulled
@@ -176,12 +176,12 @@ def _blame(
 
 
 def _blame_elsewhere(subject: TorchSubject) -> tuple[Blame, ...] | None:
-    """Return the blames at another point: None where that cannot be told, () where all are right."""
+    """Return the user's faults at another point: None where that cannot be told, () where there are none."""
     try:
         found = blame_subject(subject)
     except Exception:  # as in _blame
         return None
-    return found.blames if found.blames or found.all_calls_right else None
+    return found.of_the_user if found.blames or found.all_calls_right else None
 
 
 # Results
@@ -356,12 +356,12 @@ def _variations(
         {name: _claimed(subject, pulled, name) for name in pulled.gradients},
         options,
         _blame_elsewhere,
-        find_handwritten=lambda: _handwritten(subject),
+        find_own_code=lambda: _own_code(subject),
     )
     results = run(context, outcome.exam.seconds_per_pull)
     failed = any(result.verdict is Verdict.FAIL for result in results)
-    if failed and not parts.blames and len(context.own_backwards) == 1:
-        parts.blames += context.own_backwards
+    if failed and not parts.blames and len(context.own_code.backwards) == 1:
+        parts.blames += context.own_code.backwards
     return results
 
 
@@ -382,15 +382,15 @@ def _only_backward(subject: TorchSubject) -> tuple[Blame, ...]:
     PyTorch's own operations go on being right in company; a tensor that a backward pass keeps may be changed
     by others, and it may change what others use.
     """
-    own = _handwritten(subject)
+    own = _own_code(subject).backwards
     if len(own) != 1:
         return ()
     what = "right when run alone: does it keep, or change in place, a tensor that others change or use?"
     return (replace(own[0], message=what),)
 
 
-def _handwritten(subject: TorchSubject) -> tuple[Blame, ...]:
+def _own_code(subject: TorchSubject) -> OwnCode:
     try:
-        return handwritten(subject)
+        return own_code(subject)
     except Exception:  # as in _blame
-        return ()
+        return OwnCode()

@@ -92,7 +92,20 @@ def _search(
         kinks=tuple(dict.fromkeys(examined.kinks())),
         unverified=tuple(dict.fromkeys(unverified)),
         cost=session.cost,
+        of_the_user=_of_the_user(blames, examined),
     )
+
+
+def _of_the_user(blames: Sequence[Blame], examined: Operations) -> tuple[Blame, ...]:
+    """Return the blames that are not of PyTorch's own operations."""
+    theirs = [
+        call
+        for call in examined.calls
+        if not call.user_defined and (operations.has_failed(call) or operations.is_suspect(call))
+    ]
+    places = {(blame.operation, blame.location) for blame in _grouped(theirs)}
+    own = [blame for blame in blames if (blame.operation, blame.location) not in places]
+    return tuple(dict.fromkeys(own))
 
 
 def _blames(session: Session, examined: Operations) -> list[Blame]:

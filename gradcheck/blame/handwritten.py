@@ -1,7 +1,8 @@
-"""The hand-written backward passes of a run: where to look when only changed circumstances show a fault."""
+"""What of a run is not PyTorch's own: where to look when only changed circumstances show a fault."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,34 @@ from gradcheck.blame.recording import record
 from gradcheck.report.records import Blame
 
 
-def handwritten(subject: Any) -> tuple[Blame, ...]:
-    """Return a blame for each hand-written backward pass of a started, open subject.
+@dataclass(frozen=True)
+class OwnCode:
+    """The user's part in a run: ``backwards``, hand-written ones, as blames.
+
+    ``opaque``: whether values may pass of which autograd does not know (detached, through NumPy), hooks
+    change gradients, or something could not be looked into. Without either, a run is right wherever
+    PyTorch's own operations are.
+    """
+
+    backwards: tuple[Blame, ...] = ()
+    opaque: bool = True
+
+
+def own_code(subject: Any) -> OwnCode:
+    """Look for the user's own code in one run of a started, open subject.
 
     PyTorch's own operations are taken to be right in every circumstance, so a fault that only a changed
     circumstance shows is in the user's code.
     """
-    calls = record(OfSubject(subject), Chance(np.random.default_rng(0))).calls
+    recording = record(OfSubject(subject), Chance(np.random.default_rng(0)))
     found = {
         (messages.backward_name(call), call.backward or call.place): call
-        for call in calls
+        for call in recording.calls
         if call.user_defined
     }
-    return tuple(
+    backwards = tuple(
         messages.blame(name, place, "a hand-written backward pass" + messages.called(call.place))
         for (name, place), call in found.items()
     )
+    passing = any(call.suspicious for call in recording.calls)
+    return OwnCode(backwards, passing or bool(recording.unseen or recording.hooks.hooks))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
+from gradcheck.blame.handwritten import OwnCode
 from gradcheck.examination import Examination, Pulled
 from gradcheck.options import Options
 from gradcheck.report.records import Blame, VariationResult, Verdict
@@ -35,17 +36,17 @@ class Context:
     options: Options
     blame_at: Callable[[TorchSubject], Sequence[Blame] | None]
     deadline: float = math.inf
-    find_handwritten: Callable[[], Sequence[Blame]] = tuple
+    find_own_code: Callable[[], OwnCode] = OwnCode
 
     @functools.cached_property
-    def own_backwards(self) -> Sequence[Blame]:
-        """The hand-written backward passes met in a run, as blames; looked for when first asked."""
-        return self.find_handwritten()
+    def own_code(self) -> OwnCode:
+        """What of a run is not PyTorch's own; looked for when first asked."""
+        return self.find_own_code()
 
     @property
-    def handwritten(self) -> frozenset[str]:
-        """The names of the backward passes in the run that are not PyTorch's own."""
-        return frozenset(blame.operation for blame in self.own_backwards)
+    def handwritten(self) -> bool:
+        """Whether the run has a backward pass that is not PyTorch's own."""
+        return bool(self.own_code.backwards)
 
     @property
     def cotangents(self) -> list[torch.Tensor]:

@@ -112,13 +112,11 @@ def _numbers(finding: Finding) -> str:
 
 
 def _of_the_user(context: Context, subject: TorchSubject) -> Sequence[Blame] | None:
-    """Return the hand-written backward passes to blame; None where the fault is none of theirs."""
-    if not context.handwritten:
-        return None
+    """Return the user's code to blame; None where the fault is none of theirs."""
     blames = context.blame_at(subject)
     if blames is None:
-        return ()
-    return [blame for blame in blames if blame.operation in context.handwritten] or None
+        return () if context.handwritten else None
+    return blames or None
 
 
 def _count(total: Examination, more: Examination) -> None:
@@ -210,7 +208,7 @@ def other_sizes(context: Context) -> VariationResult:
         raise Skip("no input has an axis")
     tried: list[str] = []
     for length in lengths:
-        for new in _sizes(length, empty=bool(context.handwritten)):
+        for new in _sizes(length, empty=context.handwritten):
             if time.perf_counter() > context.deadline or _grown(tensors, length, new) > _LARGEST:
                 continue
             if _is_spoken_of(context.subject, length, new):

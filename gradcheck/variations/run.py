@@ -30,7 +30,7 @@ _BUDGET, _SECONDS = 3.5, 5.0
 # not begun.
 _TYPICAL, _ELSEWHERE = 1.5, 9.0
 
-
+_PYTORCHS_OWN = "skipped: only PyTorch's own operations, and autograd sees all of them"
 _AT_OTHER_POINTS = frozenset(elsewhere.SPECIAL) | {"other sizes"}
 
 
@@ -51,9 +51,20 @@ def run(context: Context, seconds_per_pull: float) -> tuple[VariationResult, ...
             results.append(
                 VariationResult(name, None, f"skipped: over budget; ask for it with variations={{{name!r}}}")
             )
+        elif name in _AT_OTHER_POINTS and _right_everywhere(context):
+            results.append(VariationResult(name, None, _PYTORCHS_OWN))
         else:
             results.append(_one(name, VARIATIONS[name], context))
     return tuple(results)
+
+
+def _right_everywhere(context: Context) -> bool:
+    """Whether the chain rule alone makes the gradient right at any other point.
+
+    So it does where only PyTorch's own operations run, and autograd sees every value that passes. Their
+    choices at kinks are no fault of the user.
+    """
+    return not context.own_code.backwards and not context.own_code.opaque
 
 
 def _wanted(chosen: bool | frozenset[str]) -> list[str]:
