@@ -255,6 +255,18 @@ class Examination:
         limit = float(np.sqrt(self.subject.epsilon)) * size
         return min(spread, max(limit, 1e3 * precision * self.magnitude)) + 2 * precision * size
 
+    def rounding_of_entries(
+        self, name: str, flat: np.ndarray, scales: np.ndarray, sizes: np.ndarray
+    ) -> np.ndarray:
+        """Return the same for single entries, each moved by its scale; ``sizes`` are the products' own."""
+        precision = self.subject.precision
+        if name not in self.rounding:
+            return _UNMEASURED * precision * (sizes + self.magnitude)
+        spread = 3 * self.rounding[name].reshape(-1)[flat] * scales
+        limit = np.maximum(float(np.sqrt(self.subject.epsilon)) * sizes, 1e3 * precision * self.magnitude)
+        rounded: np.ndarray = np.minimum(spread, limit) + 2 * precision * sizes
+        return rounded
+
     def _moved_weight(self, name: str, pulled: Pulled, v: Array) -> float:
         """Return the norm of gradient times value over the entries that a direction moves.
 

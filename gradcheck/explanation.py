@@ -37,7 +37,7 @@ def field_of(outcome: Outcome, finding: Finding) -> Field | None:
     entries = finding.entries
     if entries is None or entries.flat.size == 0:
         return None
-    pulled = entries.probes[0].pulled if entries.probes else outcome.pulls[0]
+    pulled = entries.pulled or outcome.pulls[0]
     claimed = pulled.gradients[finding.name]
     dtype = np.result_type(claimed.dtype, entries.expected.dtype)
     expected = claimed.astype(dtype).reshape(-1).copy()
@@ -159,6 +159,8 @@ def _evidence(finding: Finding, laid: Field) -> Evidence:
     scatter = tuple((float(np.real(entries.claimed[k])), float(np.real(entries.expected[k]))) for k in keep)
     heat, block = _heat(np.where(laid.known, np.abs(laid.claimed - laid.expected), np.nan))
     worst = int(finding.wrong[0]) if finding.wrong.size else 0
+    if len(entries.probes) < entries.flat.size:  # most were examined together; the worst is the first alone
+        worst = 0
     steps = entries.probes[min(worst, len(entries.probes) - 1)].estimate.steps if entries.probes else ()
     return Evidence(scatter, heat, block, steps)
 

@@ -26,9 +26,10 @@ _PER_ENTRY = 5
 
 @dataclass
 class Entries:
-    """Entries examined one by one. ``flat`` holds their positions in C order; the rest is parallel to it.
+    """Entries examined each on its own. ``flat`` holds their positions in C order; the rest is parallel to it.
 
-    ``exact`` says that every entry not listed is known to be right (or that none is unlisted).
+    ``exact`` says that every entry not listed is known to be right (or that none is unlisted). ``probes`` are
+    those made for one entry alone; ``pulled`` is what the entries were compared with.
     """
 
     flat: np.ndarray
@@ -38,6 +39,7 @@ class Entries:
     kink: np.ndarray
     exact: bool
     probes: list[Probe] = field(default_factory=list)
+    pulled: Pulled | None = None
 
     @property
     def discrepancy(self) -> np.ndarray:
@@ -67,7 +69,7 @@ def examine(exam: Examination, pulled: Pulled, name: str, flat: np.ndarray, exac
         rows.append((claimed, expected if is_complex else expected.real, uncertainty, kink))
     columns = [np.asarray(column) for column in zip(*rows, strict=True)] if rows else [np.zeros(0)] * 4
     return Entries(
-        np.asarray(flat), columns[0], columns[1], columns[2], columns[3].astype(bool), exact, probes
+        np.asarray(flat), columns[0], columns[1], columns[2], columns[3].astype(bool), exact, probes, pulled
     )
 
 

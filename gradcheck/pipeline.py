@@ -6,17 +6,20 @@ modules to the outcome of this one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from gradcheck import findings, judge, ties
+from gradcheck import findings, judge, power, ties
+from gradcheck.every import Tally, examine_every
 from gradcheck.examination import Examination, Probe, Pulled
 from gradcheck.findings import Finding
 from gradcheck.judge import Tolerance
-from gradcheck.locate import Entries, affordable_entries, entry_probe, examine, locate
+from gradcheck.locate import Entries, affordable_entries, entry_probe, locate
 from gradcheck.options import Options
+from gradcheck.progress import Watch
 from gradcheck.report.records import Verdict
 from gradcheck.screening import Screening, screen
 from gradcheck.subjects.base import Subject
@@ -35,13 +38,20 @@ _LINEAR = 1e-6
 
 @dataclass
 class Outcome:
-    """All that the pipeline found: one Finding per parameter, and what it was found with."""
+    """All that the pipeline found: one Finding per parameter, and what it was found with.
+
+    ``seconds_alone`` were spent on leaves alone because of the directions' power; ``floor`` is the rounding
+    error of <u, outputs>, once somebody asked.
+    """
 
     exam: Examination
     pulls: list[Pulled]
     findings: dict[str, Finding]
     tolerances: Mapping[str, Tolerance]
     joint: list[Probe] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds_alone: float = 0.0
+    floor: float | None = None
 
     @property
     def failing(self) -> list[str]:
@@ -99,11 +109,15 @@ def _judge(
         finding = outcome.findings[name]
         finding.verdict = Verdict.INCONCLUSIVE
         finding.message = "not examined on its own: other parameters took the budget; verify it alone"
-    for name in known:
-        if name in screening.suspects:
-            _examine_suspect(outcome, name, locate_seconds)
-        elif options.effort == "every":
-            _examine_all(outcome, name)
+    if options.effort == "every":
+        _examine_all(outcome, screening, known)
+        return
+    if options.effort == "auto":
+        power.look_alone(outcome, screening, known)
+    for name in screening.suspects:
+        _examine_suspect(outcome, name, partial(_located, outcome, name, locate_seconds))
+    if options.effort == "auto":
+        power.look_at_entries(outcome, known)
 
 
 def _clean(screening: Screening, name: str, outcome: Outcome, shared: int) -> tuple[list[Probe], int]:
@@ -114,14 +128,18 @@ def _clean(screening: Screening, name: str, outcome: Outcome, shared: int) -> tu
     return [probe], 1
 
 
-def _examine_suspect(outcome: Outcome, name: str, seconds: float) -> None:
+def _located(outcome: Outcome, name: str, seconds: float, pulled: Pulled) -> Entries:
+    affordable = affordable_entries(outcome.exam.seconds_per_evaluation, seconds)
+    return locate(outcome.exam, pulled, name, affordable)
+
+
+def _examine_suspect(outcome: Outcome, name: str, look: Callable[[Pulled], Entries]) -> None:
     exam, finding = outcome.exam, outcome.findings[name]
     if not any(probe.estimate.resolved for probe in finding.probes) and exam.values[name].size > _FEW:
         return
     pulled = next((probe.pulled for probe in finding.probes if probe.suspect), outcome.pulls[0])
     by_direction = finding.verdict
-    affordable = affordable_entries(exam.seconds_per_evaluation, seconds)
-    entries = locate(exam, pulled, name, affordable)
+    entries = look(pulled)
     findings.from_entries(exam, pulled, finding, entries, outcome.tolerances[name])
     if by_direction is Verdict.FAIL and finding.verdict is Verdict.PASS:
         _direction_against_entries(outcome, finding, entries)
@@ -144,13 +162,22 @@ def _direction_against_entries(outcome: Outcome, finding: Finding, entries: Entr
         finding.verdict, finding.comparison = second.verdict, second.comparison
 
 
-def _examine_all(outcome: Outcome, name: str) -> None:
-    pulled = outcome.pulls[0]
-    keep = pulled.finite.get(name)
-    size = outcome.exam.values[name].size
-    flat = np.arange(size) if keep is None else np.flatnonzero(keep)
-    entries = examine(outcome.exam, pulled, name, flat, exact=True)
-    findings.from_entries(outcome.exam, pulled, outcome.findings[name], entries, outcome.tolerances[name])
+def _examine_all(outcome: Outcome, screening: Screening, known: Sequence[str]) -> None:
+    exam, pulled, tally = outcome.exam, outcome.pulls[0], Tally()
+    with Watch(sum(exam.values[name].size for name in known)) as watch:
+        for name in known:
+            look = partial(_every_entry, exam, name, watch, tally)
+            if name in screening.suspects:
+                _examine_suspect(outcome, name, look)
+            else:
+                entries, finding = look(pulled), outcome.findings[name]
+                findings.from_entries(exam, pulled, finding, entries, outcome.tolerances[name])
+    if tally.entries:
+        outcome.notes.append(tally.note())
+
+
+def _every_entry(exam: Examination, name: str, watch: Watch, tally: Tally, pulled: Pulled) -> Entries:
+    return examine_every(exam, pulled, name, watch, tally)
 
 
 def _structure(outcome: Outcome, deviations: Mapping[str, float]) -> None:

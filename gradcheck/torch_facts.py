@@ -69,8 +69,8 @@ def _arrays(subject: TorchSubject, outcome: Outcome) -> dict[str, np.ndarray]:
 def _pulled(outcome: Outcome) -> Pulled:
     """Return the pull whose gradients are explained."""
     entries = [outcome.findings[name].entries for name in outcome.failing]
-    probes = [probe for found in entries if found is not None for probe in found.probes[:1]]
-    return probes[0].pulled if probes else outcome.pulls[0]
+    pulls = [found.pulled for found in entries if found is not None and found.pulled is not None]
+    return pulls[0] if pulls else outcome.pulls[0]
 
 
 def _second_call(outcome: Outcome) -> dict[str, np.ndarray | None]:

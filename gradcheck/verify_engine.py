@@ -49,6 +49,7 @@ def verify_engine(case: Any, engine: Engine, options: Options) -> Report:
         cost=Cost(outcome.exam.forward_evaluations, 1, time.perf_counter() - start),
         seed=options.seed,
         message=value_notes,
+        notes=tuple(outcome.notes),
         options=options.to_dict(),
     )
 

@@ -60,7 +60,7 @@ def verify_handwritten(
         parameters=results,
         cost=Cost(outcome.exam.forward_evaluations, 2, time.perf_counter() - start),
         seed=options.seed,
-        notes=(*own.notes, *explanation.story(found)),
+        notes=(*own.notes, *outcome.notes, *explanation.story(found)),
         options=options.to_dict(),
     )
 

@@ -92,6 +92,7 @@ def verify_torch(
 
 def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> None:
     outcome = examine_subject(subject, options, _dtypes(subject))
+    parts.notes += outcome.notes
     blame = _arbitrate(subject, outcome, parts)
     parts.parameters = _results(subject, outcome, parts)
     if blame is not None:
@@ -323,6 +324,7 @@ def _second_order(subject: TorchSubject, outcome: Outcome, options: Options, par
             parts.blame(blame)
         return
     parts.count(found.exam)
+    parts.notes += [_SECOND + note for note in found.notes]
     if found.failing:
         blame = _blame(
             subject, outcome, [name for name in found.failing if name in subject.names], parts, order=2

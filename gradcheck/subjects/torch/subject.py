@@ -317,12 +317,12 @@ class TorchSubject:
         return tuple(outputs[path] for path in self.output_paths)
 
     def together(self, name: str) -> Any:
-        """Return what evaluates this subject at many points along entries of one leaf, None where nothing does."""
-        from gradcheck.subjects.torch.batched import Batched, Refused
+        """Return what evaluates this subject at many points of one leaf at once, None where nothing does."""
+        from gradcheck.subjects.torch.batched import Batched
 
         try:
             return Batched(self, name)
-        except Refused:
+        except Exception:  # vmap refuses what it refuses, in users' code: then one by one
             return None
 
     def _restore_constants(self) -> None:
