@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,8 @@ def verify(
     """Verify a backward pass against finite differences, parameter by parameter.
 
     Args:
-        function: a torch module, function or ``autograd.Function.apply``; or, with ``gradient``, a NumPy
-            loss(params) -> float.
+        function: a torch module, function or ``autograd.Function.apply``; a JAX function, ``jax.custom_vjp``
+            or not; or, with ``gradient``, a NumPy loss(params) -> float.
         inputs: its arguments; tensors may be nested in lists, dicts, tuples and dataclasses. With
             ``gradient``: the one nested structure of parameters.
         kwargs: its keyword arguments.
@@ -51,9 +52,27 @@ def verify(
             f"Expected a module or function but got {type(function).__name__}: "
             "pass the callable first, then its inputs."
         )
+    if _is_jax(function, inputs, kwargs):
+        from gradcheck.verify_jax import verify_jax
+
+        return verify_jax(function, inputs, dict(kwargs or {}), chosen)
     from gradcheck.verify_torch import verify_torch
 
     return verify_torch(function, inputs, dict(kwargs or {}), chosen)
+
+
+def _is_jax(function: Any, inputs: Any, kwargs: Any) -> bool:
+    """Whether the function or an argument is JAX's; where JAX is not loaded, none can be."""
+    jax = sys.modules.get("jax")
+    if jax is None:
+        return False
+    if type(function).__module__.partition(".")[0] in ("jax", "jaxlib"):
+        return True
+    try:
+        leaves = jax.tree_util.tree_leaves((inputs, kwargs))
+    except Exception:  # keys that cannot be sorted: no pytree
+        return False
+    return any(isinstance(leaf, jax.Array) for leaf in leaves)
 
 
 def verify_case(case: Any, engine: Any, **options: Any) -> Report:

@@ -23,9 +23,12 @@ ALLOWED = (
     ("gradcheck/numerical", {"numpy", "gradcheck", "array_api_compat", "torch"}),
     ("gradcheck/diagnose", {"numpy", "gradcheck"}),
     ("gradcheck/blame", {"numpy", "gradcheck", "torch"}),
+    ("gradcheck/variations/jax.py", {"numpy", "gradcheck", "jax"}),
     ("gradcheck/variations", {"numpy", "gradcheck", "torch"}),
     ("gradcheck/subjects/engine.py", {"numpy", "gradcheck", "reference_impl"}),
+    ("gradcheck/subjects/jax.py", {"numpy", "gradcheck", "jax"}),
     ("gradcheck/subjects", {"numpy", "gradcheck", "torch"}),
+    ("gradcheck/jax_rules.py", {"numpy", "gradcheck", "jax"}),
     ("gradcheck/engines/torch", {"numpy", "gradcheck", "reference_impl", "torch"}),
     ("gradcheck/engines/autograd.py", {"numpy", "gradcheck", "reference_impl", "autograd"}),
     ("gradcheck/engines/jax.py", {"numpy", "gradcheck", "reference_impl", "jax"}),
@@ -42,6 +45,7 @@ ALLOWED = (
     ("gradcheck/strategies", {"numpy", "gradcheck", "hypothesis", "torch"}),
     ("gradcheck/plugin", {"gradcheck", "pytest"}),
     ("gradcheck/pytest_plugin.py", {"gradcheck", "pytest"}),
+    ("gradcheck/progress.py", {"rich"}),
     ("gradcheck", {"numpy", "gradcheck", "torch"}),
 )
 

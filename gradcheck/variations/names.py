@@ -5,6 +5,7 @@ Apart from what they do, so that a name is checked where it is typed without loa
 
 from __future__ import annotations
 
+JAX_ONLY = ("under jit", "under vmap")
 NAMES = (
     "nothing changed in place",
     "repeated backward",
@@ -21,4 +22,5 @@ NAMES = (
     "large magnitudes",
     "repeated indices",
     "other sizes",
+    *JAX_ONLY,
 )

@@ -1,0 +1,334 @@
+"""The same JAX function in other circumstances: cotangents, parts of the leaves, transformations, points.
+
+JAX's arrays have no strides and never change, so what PyTorch's need beside these does not arise.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck.examination import Examination
+from gradcheck.jax_rules import Rule, blame, describe, examine, rules, tied_fault
+from gradcheck.numerical import directions
+from gradcheck.options import Options
+from gradcheck.report.records import VariationResult, Verdict
+from gradcheck.subjects.jax import BackwardError, JaxSubject, is_number
+
+Array = npt.NDArray[Any]
+Gradients = Mapping[str, Array | None]
+
+_SECONDS = 10.0  # for all of them
+_SUBSETS = 6
+_OUTPUTS = 6
+_LARGEST = 20_000  # entries that inputs may grow to
+_COPIES = 3  # the length of the axis that vmap maps over
+_FACTORS, _NARROW_FACTORS, _NARROW = (1000.0, 0.001), (8.0, 0.125), 1e-4
+_FOREIGN = ("nothing changed in place", "cotangent layouts", "non-contiguous inputs", "same tensor twice")
+
+
+class _Skip(Exception):
+    """Raised by a variation that does not apply; the text says why."""
+
+
+@dataclass(frozen=True)
+class JaxContext:
+    """A verified subject, with the cotangents and gradients that it was verified with."""
+
+    subject: JaxSubject
+    exam: Examination
+    cotangents: Sequence[Array]
+    gradients: Gradients
+    options: Options
+    rules: Sequence[Rule] | None
+    deadline: float = math.inf
+
+    def differing(self, found: Gradients, expected: Gradients | None = None) -> list[str]:
+        """Return the leaves among ``found`` whose gradients differ by more than rounding."""
+        right = self.gradients if expected is None else expected
+        return [name for name in found if not self._close(name, found[name], right[name])]
+
+    def _close(self, name: str, a: Array | None, b: Array | None) -> bool:
+        if a is None or b is None:
+            return a is None and b is None
+        a, b = directions.to_numpy(a), directions.to_numpy(b)
+        if a.shape != b.shape or bool((np.isfinite(a) != np.isfinite(b)).any()):
+            return False
+        if a.size == 0:
+            return True
+        epsilon = self.subject.epsilon
+        difference = np.nan_to_num(np.abs(a - b), nan=0.0, posinf=0.0, neginf=0.0)
+        largest = float(np.nan_to_num(np.abs(b), posinf=0.0).max())
+        size = float(np.min(directions.scale(self.exam.values[name])))
+        floor = epsilon * self.exam.magnitude / max(size, 1e-300)
+        return bool(difference.max() <= max(2e3 * epsilon, 0.3 * epsilon**0.5) * largest + 1e3 * floor)
+
+
+def repeated_backward(context: JaxContext) -> str:
+    """Pull back twice through one linearisation, and once through a fresh one."""
+    with context.subject.precise():
+        _, pull = context.subject.linearised()
+        first, second = pull(context.cotangents), pull(context.cotangents)
+    if context.differing(second, first):
+        return "a second backward pass over the same residuals gives another gradient"
+    if context.differing(first):
+        return "the gradient differs from one run to the next, with nothing changed in between"
+    return ""
+
+
+def linearity(context: JaxContext) -> str:
+    """Check backward(u + w) = backward(u) + backward(w), backward(c u) = c backward(u), backward(0) = 0."""
+    us, pull = context.cotangents, context.subject.pull_back
+    ws = [w * np.asarray(0.5, w.dtype) for w in context.exam.cotangents()]
+    both, other = pull([u + w for u, w in zip(us, ws, strict=True)]), pull(ws)
+    if context.differing(both, _sum(context.gradients, other)):
+        return "backward is not linear: backward(u + w) differs from backward(u) + backward(w)"
+    for factor in _FACTORS if context.subject.epsilon < _NARROW else _NARROW_FACTORS:
+        scaled = pull([u * np.asarray(factor, u.dtype) for u in us])
+        back = {name: None if g is None else directions.to_numpy(g) / factor for name, g in scaled.items()}
+        if context.differing(back):
+            return (
+                f"backward is not linear: {factor:g} times the cotangent does not give {factor:g} times the "
+                "gradient"
+            )
+    zero = pull([np.zeros_like(u) for u in us])
+    nothing = {n: None if g is None else np.where(np.isfinite(g), 0, g) for n, g in context.gradients.items()}
+    if context.differing(zero, nothing):
+        return "backward is not linear: a cotangent of zeros gives a gradient that is not zero"
+    return ""
+
+
+def each_output_alone(context: JaxContext) -> str:
+    """Differentiate each output alone, the others' cotangents zero; the gradients add up to that of all."""
+    us = context.cotangents
+    if not 2 <= len(us) <= _OUTPUTS:
+        raise _Skip("there is one output" if len(us) < 2 else f"there are {len(us)} outputs")
+    total: Gradients | None = None
+    for i in range(len(us)):
+        found = context.subject.pull_back([u if i == j else None for j, u in enumerate(us)])
+        total = found if total is None else _sum(total, found)
+    if total is not None and context.differing(total):
+        return "the gradients of the outputs used one by one do not add up to that of all"
+    return ""
+
+
+def subsets(context: JaxContext) -> str:
+    """Differentiate with respect to each leaf alone: its gradient must not change."""
+    names = context.subject.names
+    if len(names) < 2:
+        raise _Skip("there is one leaf")
+    for name in names[:_SUBSETS]:
+        found = context.subject.pull_back(context.cotangents, names=[name])
+        if context.differing(found):
+            return f"when differentiated for {name} alone, its gradient is another one"
+    return ""
+
+
+def under_jit(context: JaxContext) -> str:
+    """Compile forward and backward pass together."""
+    found = _transformed(context, jax.jit)
+    return "under jax.jit the gradient is another one" if context.differing(found) else ""
+
+
+def under_vmap(context: JaxContext) -> str:
+    """Map over copies along a new axis: each must get the same gradient."""
+
+    def copied(run: Callable[..., Any]) -> Callable[..., Any]:
+        def mapped(*arguments: Any) -> Any:
+            copies = jax.tree_util.tree_map(lambda a: jax.numpy.stack([a] * _COPIES), arguments)
+            return jax.tree_util.tree_map(lambda a: a[-1], jax.vmap(run)(*copies))
+
+        return mapped
+
+    found = _transformed(context, copied)
+    return "under jax.vmap the gradient is another one" if context.differing(found) else ""
+
+
+def _transformed(context: JaxContext, transform: Callable[[Callable[..., Any]], Any]) -> dict[str, Array]:
+    """Return the gradients computed inside a transformation, as ``jax.grad`` of <u, outputs>."""
+    subject = context.subject
+
+    def weighed(leaves: Mapping[str, Any]) -> Any:
+        floats = [o for o in jax.tree_util.tree_leaves(subject.call(leaves)) if is_number(o.dtype)]
+        products = [
+            jax.numpy.sum((jax.numpy.conj(jax.numpy.asarray(u)) * o).real)
+            for u, o in zip(context.cotangents, floats, strict=True)
+        ]
+        return sum(products)
+
+    with subject.precise():
+        leaves = {name: jax.numpy.asarray(value) for name, value in subject.variables.items()}
+        try:
+            transform(weighed)(leaves)
+        except Exception as error:  # a forward pass may look at values, or take no batch
+            raise _Skip(f"the forward pass takes no such call ({type(error).__name__})") from error
+        found = transform(jax.grad(weighed))(leaves)
+    return {n: np.conj(np.asarray(g)) if g.dtype.kind == "c" else np.asarray(g) for n, g in found.items()}
+
+
+def _sum(a: Gradients, b: Gradients) -> dict[str, Array | None]:
+    def both(g: Array | None, h: Array | None) -> Array | None:
+        return h if g is None else g if h is None else directions.to_numpy(g) + directions.to_numpy(h)
+
+    return {name: both(a[name], b[name]) for name in a}
+
+
+# Other points
+
+
+def _some_zeros(a: Array, number: int) -> Array:
+    a = a.copy()
+    a.reshape(-1)[number % 3 :: 3] = 0
+    return a
+
+
+def _ties(a: Array, _: int) -> Array:
+    if a.dtype.kind == "c" or a.size < 2:
+        return a
+    step = float(np.abs(a.astype(np.float64)).mean()) or 1.0
+    return (np.rint(a.astype(np.float64) / step) * step).astype(a.dtype)
+
+
+def _one_index(a: Array, _: int) -> Array:
+    return np.full_like(a, a.reshape(-1)[0]) if a.dtype.kind in "iu" and a.size > 1 else a
+
+
+def _floats(change: Callable[[Array, int], Array]) -> Callable[[Array, int], Array]:
+    return lambda a, number: change(a, number) if is_number(a.dtype) else a
+
+
+SPECIAL: Mapping[str, Callable[[Array, int], Array]] = {
+    "zeros": _floats(lambda a, _: np.zeros_like(a)),
+    "some zeros": _floats(_some_zeros),
+    "ties": _floats(_ties),
+    "signs flipped": _floats(lambda a, _: -a),
+    "large magnitudes": _floats(lambda a, _: (a.astype(_float(a)) * 100).astype(a.dtype)),
+    "repeated indices": _one_index,
+}
+
+
+def _float(a: Array) -> type:
+    return complex if a.dtype.kind == "c" else float
+
+
+def special(label: str) -> Callable[[JaxContext], str]:
+    """Return the variation that puts one kind of special value into the inputs."""
+
+    def variation(context: JaxContext) -> str:
+        before = context.subject.arrays
+        after = {n: SPECIAL[label](a, i) for i, (n, a) in enumerate(before.items())}
+        if all(np.array_equal(before[n], after[n]) for n in before):
+            raise _Skip("no input has a place for them")
+        return _at(context, label, after)
+
+    return variation
+
+
+def other_sizes(context: JaxContext) -> str:
+    """Grow and shrink axes of equal length together: 0, 1, one more, more than a block."""
+    arrays = context.subject.arrays
+    lengths = list(dict.fromkeys(n for a in arrays.values() for n in reversed(a.shape) if n > 0))[:3]
+    tried: list[int] = []
+    for length in lengths:
+        for new in (1, length + 1, 33, 0):
+            after = {name: _resized(a, length, new) for name, a in arrays.items()}
+            late = bool(tried) and time.perf_counter() > context.deadline
+            if new == length or late or sum(a.size for a in after.values()) > _LARGEST:
+                continue
+            try:
+                message = _at(context, f"axes of {length} made {new}", after)
+            except _Skip:
+                continue
+            if message:
+                return message
+            tried.append(new)
+    if not tried:
+        raise _Skip("the forward pass takes no other size")
+    return ""
+
+
+def _resized(a: Array, length: int, new: int) -> Array:
+    random = np.random.default_rng(new)
+    for axis in range(a.ndim):
+        if a.shape[axis] == length:
+            a = np.take(a, np.arange(new) % length, axis=axis)
+    if new > length and is_number(a.dtype):
+        a = (a.astype(_float(a)) * random.uniform(0.9, 1.1, a.shape)).astype(a.dtype)
+    return a
+
+
+def _at(context: JaxContext, label: str, arrays: Mapping[str, Array]) -> str:
+    """Verify at another point. What JAX's own operations do together at a kink is no fault of the user's."""
+    subject = context.subject.at(arrays)
+    try:
+        outputs = subject.outputs
+    except Exception as error:  # outside its domain a forward pass raises what it likes
+        raise _Skip("the forward pass has no value there") from error
+    if not outputs or not all(np.isfinite(output).all() for output in outputs):
+        raise _Skip("the forward pass has no value there")
+    if context.rules is not None and not context.rules:
+        return ""
+    try:
+        outcome = examine(subject, context.options)
+    except BackwardError as error:
+        return f"with {label}, backward raises {str(error)[:160]}"
+    wrong = outcome.failing or outcome.tied
+    if not wrong:
+        return ""
+    place = ""
+    if context.rules is not None:
+        blames = blame(rules(subject), context.options)
+        if not blames:
+            return ""
+        place = f"; enters at {blames[0].location}, {blames[0].operation}"
+    elif not outcome.failing and not tied_fault(subject, context.options):
+        return ""
+    return f"with {label}, the gradient of {wrong[0]} is wrong: {describe(outcome, wrong[0])}{place}"
+
+
+VARIATIONS: Mapping[str, Callable[[JaxContext], str]] = {
+    "repeated backward": repeated_backward,
+    "linearity": linearity,
+    "each output alone": each_output_alone,
+    "requires_grad subsets": subsets,
+    "under jit": under_jit,
+    "under vmap": under_vmap,
+    **{label: special(label) for label in SPECIAL},
+    "other sizes": other_sizes,
+}
+
+
+def run(context: JaxContext) -> tuple[VariationResult, ...]:
+    """Run the variations asked for, within the time for them."""
+    chosen = context.options.variations
+    asked = isinstance(chosen, frozenset)
+    names = [n for n in (*_FOREIGN, *VARIATIONS) if n in chosen] if asked else list(VARIATIONS)  # type: ignore[operator]  # a set where asked
+    end = time.perf_counter() + (float("inf") if asked else _SECONDS)
+    context = replace(context, deadline=end)
+    return tuple(_one(name, context) for name in names)
+
+
+def _one(name: str, context: JaxContext) -> VariationResult:
+    if name in _FOREIGN:
+        return VariationResult(name, None, "skipped: JAX's arrays never change and have no layout")
+    if time.perf_counter() > context.deadline:
+        return VariationResult(name, None, f"skipped: over budget; ask for it with variations={{{name!r}}}")
+    try:
+        message = VARIATIONS[name](context)
+    except _Skip as reason:
+        return VariationResult(name, None, f"skipped: {reason}")
+    except BackwardError as error:
+        message = f"the backward pass raises {str(error)[:200]}"
+    except Exception as error:  # a circumstance may be refused, for any reason
+        if name in ("under jit", "under vmap"):
+            message = f"{name} the gradient raises {type(error).__name__}: {str(error)[:160]}"
+        else:
+            return VariationResult(name, None, f"skipped: {type(error).__name__}: {str(error)[:120]}")
+    return VariationResult(name, Verdict.FAIL if message else Verdict.PASS, message)

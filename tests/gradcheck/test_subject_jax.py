@@ -1,0 +1,414 @@
+"""JAX functions as subjects of ``verify``: wrong rules are caught, right twins pass."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import gradcheck
+from gradcheck.errors import TargetError, UsageError
+
+pytest_plugins = ["pytester"]
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def normal(shape, seed=0, dtype=jnp.float32):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
+
+
+def rule(forward, backward, keep=lambda *args: args):
+    """Return ``forward`` with the rule ``backward(*kept, u)``; it keeps its arguments by default."""
+    function = jax.custom_vjp(forward)
+    function.defvjp(lambda *args: (forward(*args), keep(*args)), lambda kept, u: backward(*kept, u))
+    return function
+
+
+def dense(x, w, b):
+    return x @ w + b
+
+
+def mean(x):
+    return jnp.mean(x, axis=0)
+
+
+def softmax(x):
+    return jax.nn.softmax(x, axis=-1)
+
+
+def softmax_rule(x, u):
+    y = softmax(x)
+    return (y * (u - (u * y).sum(-1, keepdims=True)),)
+
+
+def gather(table, index):
+    return table[index]
+
+
+def two(x):
+    return jnp.sin(x), jnp.cos(x)
+
+
+def rotate(z, w):
+    return z * w
+
+
+X, W, B = normal((4, 3)), normal((3, 5), 1), normal((5,), 2)
+Z, V = normal((3,)) + 1j * normal((3,), 1), normal((3,), 2) + 1j * normal((3,), 3)
+INDEX = jnp.array([0, 2, 1])
+OFF = {"variations": False}
+
+
+def only(*names):
+    return {"variations": set(names)}
+
+
+def scattered(table, index, u, how):
+    return getattr(jnp.zeros_like(table).at[index], how)(u), None
+
+
+# what is planted, the function, the wrong rule, the right one, arguments, options
+FAULTS: dict[str, tuple[Any, ...]] = {
+    "a sign": (jnp.sin, lambda x, u: (-jnp.cos(x) * u,), lambda x, u: (jnp.cos(x) * u,), (X,), OFF),
+    "a factor of two": (
+        lambda x: x**2,
+        lambda x, u: (x * u,),
+        lambda x, u: (2 * x * u,),
+        (X,),
+        OFF,
+    ),
+    "a mean not divided": (
+        mean,
+        lambda x, u: (jnp.broadcast_to(u, x.shape),),
+        lambda x, u: (jnp.broadcast_to(u, x.shape) / x.shape[0],),
+        (X,),
+        OFF,
+    ),
+    "an omitted parameter": (
+        dense,
+        lambda x, w, b, u: (u @ w.T, None, u.sum(0)),
+        lambda x, w, b, u: (u @ w.T, x.T @ u, u.sum(0)),
+        (X, W, B),
+        OFF,
+    ),
+    "a bias not summed": (
+        dense,
+        lambda x, w, b, u: (u @ w.T, x.T @ u, u),
+        lambda x, w, b, u: (u @ w.T, x.T @ u, u.sum(0)),
+        (X, W, B),
+        OFF,
+    ),
+    "a transposed gradient": (
+        lambda x, w: x @ w,
+        lambda x, w, u: (u @ w.T, u.T @ x),
+        lambda x, w, u: (u @ w.T, x.T @ u),
+        (X, W),
+        OFF,
+    ),
+    "a square one transposed": (
+        lambda x, w: x @ w,
+        lambda x, w, u: (u @ w.T, (x.T @ u).T),
+        lambda x, w, u: (u @ w.T, x.T @ u),
+        (X, normal((3, 3), 4)),
+        OFF,
+    ),
+    "the diagonal of a softmax alone": (
+        softmax,
+        lambda x, u: (softmax(x) * (1 - softmax(x)) * u,),
+        softmax_rule,
+        (X,),
+        OFF,
+    ),
+    "not a number": (
+        lambda x: x**2,
+        lambda x, u: (2 * x * u / jnp.where(x == X[0, 0], 0, 1) * jnp.where(x == X[0, 0], 0, 1),),
+        lambda x, u: (2 * x * u,),
+        (X,),
+        OFF,
+    ),
+    "a swapped pair": (
+        lambda x, y: x * y**2,
+        lambda x, y, u: (2 * x * y * u, y**2 * u),
+        lambda x, y, u: (y**2 * u, 2 * x * y * u),
+        (X, normal((4, 3), 5)),
+        OFF,
+    ),
+    "one entry": (
+        jnp.exp,
+        lambda x, u: (jnp.exp(x).at[1, 2].mul(1.01) * u,),
+        lambda x, u: (jnp.exp(x) * u,),
+        (X,),
+        OFF,
+    ),
+    "a clipped cotangent": (
+        jnp.tanh,
+        lambda x, u: ((1 - jnp.tanh(x) ** 2) * jnp.clip(u, -2, 2),),
+        lambda x, u: ((1 - jnp.tanh(x) ** 2) * u,),
+        (X,),
+        only("linearity"),
+    ),
+    "the second output forgotten": (
+        two,
+        lambda x, u: (jnp.cos(x) * u[0],),
+        lambda x, u: (jnp.cos(x) * u[0] - jnp.sin(x) * u[1],),
+        (X,),
+        OFF,
+    ),
+    "the derivative at zero": (
+        lambda x: jnp.sin(x) * x,
+        lambda x, u: (jnp.where(x == 0, 1.0, jnp.sin(x) + x * jnp.cos(x)) * u,),
+        lambda x, u: ((jnp.sin(x) + x * jnp.cos(x)) * u,),
+        (X,),
+        only("zeros", "some zeros"),
+    ),
+    "repeated indices": (
+        gather,
+        partial(scattered, how="set"),
+        partial(scattered, how="add"),
+        (normal((4, 3)), INDEX),
+        only("repeated indices"),
+    ),
+    "a size written down": (
+        lambda x: x.sum(-1) ** 2,
+        lambda x, u: (jnp.broadcast_to((2 * x.sum(-1) * u)[:, None], x.shape) * (3 / x.shape[-1]),),
+        lambda x, u: (jnp.broadcast_to((2 * x.sum(-1) * u)[:, None], x.shape),),
+        (X,),
+        only("other sizes"),
+    ),
+    "a complex product not conjugated right": (
+        rotate,
+        lambda z, w, u: (jnp.conj(w) * u, z * u),
+        lambda z, w, u: (w * u, z * u),
+        (Z, V),
+        OFF,
+    ),
+    "bfloat16 off by a half": (
+        jnp.sin,
+        lambda x, u: (jnp.cos(x) * u / 2,),
+        lambda x, u: (jnp.cos(x) * u,),
+        (normal((4, 3), 0, jnp.bfloat16),),
+        OFF,
+    ),
+    "float16 squares that vanish": (
+        lambda x: x * 1e-3,
+        lambda x, u: (jnp.sqrt(u * u * jnp.asarray(1e-8, u.dtype)) * jnp.sign(u) * 10,),
+        lambda x, u: (u * 1e-3,),
+        (normal((4, 3), 0, jnp.float16),),
+        OFF,
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_caught_and_its_right_twin_passes(fault):
+    forward, wrong, right, args, options = FAULTS[fault]
+    report = gradcheck.verify(rule(forward, wrong), *args, **options)
+    assert report.verdict == "fail", str(report)
+    report = gradcheck.verify(rule(forward, right), *args, **options)
+    assert report.verdict == "pass", str(report)
+
+
+def test_the_rule_is_blamed_by_its_line_wherever_it_is_used():
+    bad = rule(jnp.sin, lambda x, u: (2 * jnp.cos(x) * u,))
+    good = rule(jnp.cos, lambda x, u: (-jnp.sin(x) * u,))
+    report = gradcheck.verify(jax.jit(lambda x: good(bad(x) * 2).sum(0)), X, variations=False)
+    assert not report.ok
+    assert report.blame is not None
+    assert report.blame.location.startswith("test_subject_jax.py:")
+    assert len(report.blames) == 1
+
+
+def test_leaves_of_pytrees_have_names_and_are_verified_each():
+    class Layer(NamedTuple):
+        W: Any
+        b: Any
+
+    def network(params, x, *, scale):
+        return scale * dense(x, params["layers"][0].W, params["layers"][0].b)
+
+    report = gradcheck.verify(
+        network,
+        {"layers": [Layer(W, B)], "name": 3},
+        X,
+        kwargs={"scale": jnp.asarray(2.0)},
+        variations=False,
+    )
+    assert set(report.parameters) == {
+        'inputs[0]["layers"][0].W',
+        'inputs[0]["layers"][0].b',
+        "inputs[1]",
+        'kwargs["scale"]',
+    }
+    assert report.ok
+
+
+def test_a_forward_rule_that_computes_another_value_is_found():
+    function = jax.custom_vjp(jnp.sin)
+    function.defvjp(lambda x: (jnp.sin(x) + 1, x), lambda x, u: (jnp.cos(x) * u,))
+    report = gradcheck.verify(function, X, variations=False)
+    assert report.verdict == "fail"
+    assert "forward rule computes another value" in str(report)
+
+
+def test_every_variation_is_right_for_a_right_rule_and_a_plain_function():
+    report = gradcheck.verify(rule(softmax, softmax_rule), X)
+    assert report.ok, str(report)
+    tried = {v.name for v in report.variations if v.verdict is not None}
+    assert {"repeated backward", "linearity", "zeros", "under jit", "under vmap"} <= tried
+    assert gradcheck.verify(
+        lambda x: jax.nn.relu(x).sum(-1), X, variations={"zeros", "ties", "under vmap"}
+    ).ok
+
+
+def test_a_convention_at_a_kink_passes_and_what_is_no_subgradient_does_not():
+    def relu(x):
+        return jnp.maximum(x, 0)
+
+    def at_zero(slope):
+        return rule(relu, lambda x, u: (jnp.where(x > 0, 1.0, jnp.where(x == 0, slope, 0.0)) * u,))
+
+    for slope in (0.0, 0.5, 1.0):
+        report = gradcheck.verify(at_zero(slope), X, variations={"zeros", "some zeros"})
+        assert report.ok, str(report)
+    report = gradcheck.verify(at_zero(3.0), X, variations={"zeros"})
+    assert report.verdict == "fail", str(report)
+
+
+def test_a_function_that_computes_in_single_precision_only_is_verified_in_it():
+    def single(x):
+        return (x.astype(jnp.float32) ** 2).sum(-1)
+
+    report = gradcheck.verify(rule(single, lambda x, u: (2 * x * u[:, None],)), X, variations=False)
+    assert report.ok, str(report)
+    assert any("own precision" in note for note in report.notes)
+    report = gradcheck.verify(rule(single, lambda x, u: (2.2 * x * u[:, None],)), X, variations=False)
+    assert report.verdict == "fail", str(report)
+
+
+def test_digits_lost_in_the_own_format_only_are_reported():
+    def late(x, u):
+        return ((((jnp.cos(x) * u) + 3000) - 3000),)
+
+    report = gradcheck.verify(rule(jnp.sin, late), normal((4, 3), 0, jnp.bfloat16), variations=False)
+    assert report.verdict == "fail"
+    assert "right in float64" in str(report)
+
+
+def test_constant_arguments_stay_as_they_are():
+    power = jax.custom_vjp(lambda n, x: x**n, nondiff_argnums=(0,))
+    power.defvjp(lambda n, x: (x**n, x), lambda n, x, u: (n * x ** (n - 1) * u,))
+    report = gradcheck.verify(power, 3, X, variations=False)
+    assert report.ok, str(report)
+    assert list(report.parameters) == ["inputs[1]"]
+    masked = rule(lambda x, mask: jnp.where(mask, x, 0), lambda x, mask, u: (jnp.where(mask, u, 0), None))
+    assert gradcheck.verify(masked, X, X > 0, variations=False).ok
+    noisy = gradcheck.verify(lambda key, x: x * jax.random.normal(key, x.shape), jax.random.key(0), X)
+    assert noisy.ok, str(noisy)
+
+
+def test_what_cannot_be_verified_is_said_in_a_sentence():
+    with pytest.raises(UsageError, match="no floating-point array"):
+        gradcheck.verify(lambda x: x * 2, INDEX)
+    with pytest.raises(TargetError, match="raises ZeroDivisionError"):
+        gradcheck.verify(lambda x: 1 / 0, X)
+    with pytest.raises(UsageError, match="no floating-point array: return"):
+        gradcheck.verify(lambda x: x > 0, X)
+    with pytest.raises(UsageError, match="needs a torch function"):
+        gradcheck.verify(jnp.sin, X, order=2)
+    with pytest.raises(UsageError, match="not verified here"):
+        gradcheck.verify(jnp.sin, X, allow={"inputs[1]": "no reason"})
+
+
+def test_a_declared_deviation_is_waived():
+    wrong = rule(jnp.sin, lambda x, u: (2 * jnp.cos(x) * u,))
+    report = gradcheck.verify(wrong, X, variations=False, allow={"inputs[0]": "scaled on purpose"})
+    assert report.ok
+    assert report.parameters["inputs[0]"].waived == "scaled on purpose"
+
+
+def test_double_precision_of_the_user_is_used_and_the_setting_is_left_alone():
+    before = jax.config.jax_enable_x64
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.random.default_rng(0).normal(size=5))
+        assert gradcheck.verify(jnp.sin, x, variations=False).ok
+        wrong = rule(jnp.sin, lambda x, u: (jnp.cos(x) * u * (1 + 1e-4),))
+        assert gradcheck.verify(wrong, x, variations=False).verdict == "fail"
+    assert gradcheck.verify(jnp.sin, X, variations=False).ok
+    assert jax.config.jax_enable_x64 == before
+
+
+_TARGETS = """
+import gradcheck
+import jax
+import jax.numpy as jnp
+
+
+@jax.custom_vjp
+def cube(x):
+    return x**3
+
+
+cube.defvjp(lambda x: (x**3, x), lambda x, u: ({factor} * x**2 * u,))
+
+
+@gradcheck.target(variations=False)
+def cubed():
+    return cube, jnp.arange(1.0, 4.0)
+"""
+
+
+@pytest.mark.parametrize(("factor", "status"), [(3, 0), (2, 1)])
+def test_a_jax_function_is_a_target_of_the_command_line(tmp_path, factor, status):
+    file = tmp_path / "cubes.py"
+    file.write_text(_TARGETS.replace("{factor}", str(factor)), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "gradcheck", "verify", "cubes.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    if status:
+        assert "inputs[0]" in done.stdout
+        assert "enters at cubes.py:12" in done.stdout
+
+
+def test_the_fixture_takes_jax_functions(pytester):
+    pytester.makepyfile(
+        """
+        import jax, jax.numpy as jnp, pytest
+
+        def wrong():
+            f = jax.custom_vjp(lambda x: x**2)
+            f.defvjp(lambda x: (x**2, x), lambda x, u: (x * u,))
+            return f
+
+        @pytest.mark.gradcheck(variations=False)
+        def test_right(gradcheck):
+            gradcheck(jnp.sin, jnp.ones(3))
+
+        @pytest.mark.gradcheck(variations=False)
+        def test_wrong(gradcheck):
+            gradcheck(wrong(), jnp.ones(3))
+        """
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(passed=1, failed=1)
+
+
+def test_verifying_numpy_or_torch_does_not_import_jax():
+    code = (
+        "import sys, torch, gradcheck\n"
+        "assert gradcheck.verify(torch.sin, torch.ones(3, requires_grad=True), variations=False).ok\n"
+        "assert 'jax' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
