@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from gradcheck import against_reference, explanation, findings, judge, own_precision, torch_facts
@@ -360,7 +361,10 @@ def _variations(
         _blame_elsewhere,
         find_own_code=lambda: _own_code(subject),
     )
+    forward, backward = subject.forward_runs, subject.backward_runs
     results = run(context, outcome.exam.seconds_per_pull)
+    parts.forward += subject.forward_runs - forward
+    parts.backward += subject.backward_runs - backward
     failed = any(result.verdict is Verdict.FAIL for result in results)
     if failed and not parts.blames and len(context.own_code.backwards) == 1:
         parts.blames += context.own_code.backwards
@@ -374,8 +378,8 @@ def _claimed(subject: TorchSubject, pulled: Pulled, name: str) -> Tensor | None:
     gradient = pulled.gradients[name]
     if name in pulled.finite:
         gradient = np.where(pulled.finite[name], gradient, np.nan)
-    tensor: Tensor = directions.like(subject.variables[name], gradient)
-    return tensor
+    leaf = subject.variables[name]
+    return torch.from_numpy(np.array(gradient)).to(dtype=leaf.dtype, device=leaf.device)
 
 
 def _only_backward(subject: TorchSubject) -> tuple[Blame, ...]:

@@ -25,12 +25,21 @@ def like(template: Array, values: np.ndarray) -> Array:
     if type(template).__module__.startswith("torch"):
         import torch
 
-        return torch.from_numpy(np.array(values, order="C")).to(dtype=template.dtype, device=template.device)
+        dense = torch.from_numpy(np.array(values, order="C")).to(dtype=template.dtype, device=template.device)
+        return _stored(template, dense) if template.layout is torch.sparse_coo else dense
     if isinstance(template, np.ndarray):
         return values.astype(template.dtype)
     from array_api_compat import array_namespace
 
     return array_namespace(template).asarray(values, dtype=template.dtype)
+
+
+def _stored(template: Array, dense: Array) -> Array:
+    """Return the entries that a sparse tensor stores: those it does not store are no variables."""
+    import torch
+
+    indices = template.detach().coalesce().indices()
+    return torch.sparse_coo_tensor(indices, dense[tuple(indices)], template.shape, is_coalesced=True)
 
 
 def to_numpy(array: Array) -> np.ndarray:

@@ -66,6 +66,7 @@ class TorchSubject:
         self._state = ModuleState(self.modules)
         self.needs_grad_mode = False
         self._base: list[torch.Tensor] = []
+        self.forward_runs = self.backward_runs = 0
         self.epsilon = 0.0
         self.output_paths: list[str] = []
         self.variables: dict[str, torch.Tensor] = {}
@@ -233,6 +234,7 @@ class TorchSubject:
         wanted = [name for name in self.names if leaves[name].requires_grad]
         if not pairs or not wanted:
             return dict.fromkeys(self.names)
+        self.backward_runs += 1
         columns = [out for out, _ in pairs], [leaves[name] for name in wanted], [u for _, u in pairs]
         try:
             found = _pulled(columns, options)
@@ -272,6 +274,7 @@ class TorchSubject:
                     parameter.requires_grad_(name in tracked)
                 leaves[name] = parameter
             args, kwargs = self._arguments(values, leaves, tracked if track else set(), change, aliases or {})
+            self.forward_runs += 1
             result = self.function(*args, **kwargs)
             yield leaves, dict(tree.tensors(result))
         finally:
