@@ -29,7 +29,7 @@ from gradcheck.report.records import (
     VariationResult,
     Verdict,
 )
-from gradcheck.subjects.jax import BackwardError, JaxSubject, make
+from gradcheck.subjects.jax import BackwardError, JaxSubject, make, spacing
 from gradcheck.suggest import did_you_mean
 from gradcheck.variations.jax import JaxContext
 from gradcheck.variations.jax import run as run_variations
@@ -267,9 +267,7 @@ def _accepted(dtype: str) -> float:
 
 
 def _spacing(subject: JaxSubject, name: str) -> float:
-    import jax.numpy as jnp
-
-    return float(jnp.finfo(subject.original_dtypes[name]).eps)
+    return spacing(subject.original_dtypes[name])
 
 
 def _shaken(subject: JaxSubject, cotangents: Sequence[Array]) -> dict[str, Array | None]:

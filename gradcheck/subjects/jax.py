@@ -102,7 +102,7 @@ class JaxSubject:
     def epsilon(self) -> float:
         """The coarsest spacing among leaves and outputs."""
         arrays = [*self.variables.values(), *self.outputs]
-        return max(float(jnp.finfo(array.dtype).eps) for array in arrays)
+        return max(spacing(array.dtype) for array in arrays)
 
     @property
     def precision(self) -> float:
@@ -231,6 +231,11 @@ def make(
 def is_number(dtype: Any) -> bool:
     """Whether a derivative with respect to numbers of this kind makes sense."""
     return bool(jnp.issubdtype(dtype, jnp.inexact))
+
+
+def spacing(dtype: Any) -> float:
+    """Return the spacing of a format's numbers, relative to 1."""
+    return float(jnp.finfo(dtype).eps)
 
 
 def name_of(function: Any) -> str:
