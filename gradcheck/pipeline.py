@@ -17,7 +17,7 @@ from gradcheck.every import Tally, examine_every
 from gradcheck.examination import Examination, Probe, Pulled
 from gradcheck.findings import Finding
 from gradcheck.judge import Tolerance
-from gradcheck.locate import Entries, affordable_entries, entry_probe, locate
+from gradcheck.locate import Entries, affordable_entries, entry_probe, examine, locate
 from gradcheck.options import Options
 from gradcheck.progress import Watch
 from gradcheck.report.records import Verdict
@@ -30,8 +30,8 @@ _LOCATE_SECONDS = 3.0
 _HALVING, _HALVING_SECONDS = 4000, 60.0
 # Seconds spent on the entries of one leaf whose probe met a kink.
 _TIE_SECONDS = 0.5
-# Where no direction can be resolved, entries can hardly be: only a few are tried.
-_FEW = 32
+# Where no direction can be resolved, entries can hardly be: so many are tried before all are.
+_FEW = 4
 # A gradient that changes by more than this under a scaled cotangent is not just rounded.
 _LINEAR = 1e-6
 
@@ -135,14 +135,26 @@ def _located(outcome: Outcome, name: str, seconds: float, pulled: Pulled) -> Ent
 
 def _examine_suspect(outcome: Outcome, name: str, look: Callable[[Pulled], Entries]) -> None:
     exam, finding = outcome.exam, outcome.findings[name]
-    if not any(probe.estimate.resolved for probe in finding.probes) and exam.values[name].size > _FEW:
-        return
     pulled = next((probe.pulled for probe in finding.probes if probe.suspect), outcome.pulls[0])
+    if not any(probe.estimate.resolved for probe in finding.probes) and not _some_entry(exam, pulled, name):
+        if not np.any(pulled.gradients[name]):
+            finding.verdict = Verdict.PASS
+            finding.notes.append(f"no gradient is claimed, and none can be measured: {finding.message}")
+            finding.message = ""
+        return
     by_direction = finding.verdict
     entries = look(pulled)
     findings.from_entries(exam, pulled, finding, entries, outcome.tolerances[name])
     if by_direction is Verdict.FAIL and finding.verdict is Verdict.PASS:
         _direction_against_entries(outcome, finding, entries)
+
+
+def _some_entry(exam: Examination, pulled: Pulled, name: str) -> bool:
+    """Whether a few entries can be resolved alone where no direction can: of labels, say, none can."""
+    keep = pulled.finite.get(name)
+    flat = np.arange(exam.values[name].size) if keep is None else np.flatnonzero(keep)
+    few = examine(exam, pulled, name, flat[:: max(1, flat.size // _FEW)][:_FEW], exact=False)
+    return bool(np.isfinite(few.uncertainty).any())
 
 
 def _direction_against_entries(outcome: Outcome, finding: Finding, entries: Entries) -> None:
@@ -189,7 +201,7 @@ def _structure(outcome: Outcome, deviations: Mapping[str, float]) -> None:
             _fail(finding, f"the gradient has shape {shape}, the parameter {tuple(true)}")
         elif name in pulled.missing and finding.verdict is Verdict.FAIL:
             finding.message = "no gradient reaches this parameter, although the outputs depend on it"
-        elif name in pulled.missing and finding.verdict is Verdict.PASS:
+        elif name in pulled.missing and finding.verdict is Verdict.PASS and not finding.notes:
             finding.notes.append("the outputs do not depend on it")
         elif name in pulled.finite:
             _judge_nonfinite(outcome, finding, pulled.finite[name])

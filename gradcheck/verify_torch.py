@@ -22,7 +22,6 @@ from gradcheck.blame.handwritten import OwnCode, own_code
 from gradcheck.diagnose import Facts
 from gradcheck.errors import UsageError
 from gradcheck.examination import Examination, Pulled
-from gradcheck.numerical import directions
 from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
 from gradcheck.report.records import (
