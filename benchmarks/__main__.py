@@ -2,7 +2,8 @@
 
     python -m benchmarks [--quick] [--only NAME ...] [--render]
 
-A section that is not run keeps the results that it has. ``--render`` runs nothing, and makes plots and page anew.
+A section that is not run keeps the results that it has. ``--render`` runs nothing, and makes plots and page
+anew.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def main() -> None:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="fewer faults, sizes and repeats: a few minutes")
-    parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument(
+        "--only", action="append", choices=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}"
+    )
     parser.add_argument("--render", action="store_true", help="run nothing: plots and page from the JSON")
     parser.add_argument("--dry", action="store_true", help="print only: write neither JSON nor page")
     options = parser.parse_args()

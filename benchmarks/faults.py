@@ -1,4 +1,4 @@
-"""Every planted fault before every checker, once: what the sections on power, alarms and explanation share."""
+"""Every planted fault before every checker, once: what power, alarms and explanation share."""
 
 from __future__ import annotations
 

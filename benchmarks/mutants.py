@@ -1,10 +1,10 @@
-"""Mutants of the rules' backward passes: every function that a vjp is made of, with one thing in it changed.
+"""Mutants of the rules' backward passes: every function behind a vjp, with one thing in it changed.
 
-The source of a vjp, and of every helper of ``reference_impl.rules`` that it calls, is read as a syntax tree.
-One node is changed at a time: a term or factor dropped, an operator or operands exchanged, a sign flipped, a
-constant changed, a reduction or another call forgotten, one value used for another. The changed function is put
-under all the vjps that call it, and under no forward pass: what the engine computes stays what it was. Checks that
-only raise are left alone, as the forward pass has refused there already.
+The source of a vjp, and of every helper of ``reference_impl.rules`` that it calls, is read as a syntax
+tree. One node is changed at a time: a term or factor dropped, an operator or operands exchanged, a sign
+flipped, a constant changed, a reduction or another call forgotten, one value used for another. The changed
+function is put under all the vjps that call it, and under no forward pass: what the engine computes stays
+what it was. Checks that only raise are left alone, as the forward pass has refused there already.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _PACKAGE = "reference_impl.rules"
 class Mutant:
     """A table of rules in which one function, used by the vjps of ``operations``, has one change.
 
-    ``kind`` says what was done; ``line`` is the line of source that was changed, and ``change`` how it reads now.
+    ``kind`` says what was done; ``line`` is the line of source that was changed, and ``change`` how it
+    reads now.
     """
 
     function: str
@@ -160,7 +161,7 @@ def _changes(tree: ast.FunctionDef) -> Iterator[tuple[ast.AST, str, ast.AST]]:
 
 
 def _living(node: ast.AST) -> Iterator[ast.AST]:
-    """Walk over a statement, without annotations, docstrings, checks that only raise, and what is assigned to."""
+    """Walk over a statement, without annotations, docstrings, and checks that only raise."""
     if isinstance(node, ast.If) and all(isinstance(s, ast.Raise) for s in node.body) and not node.orelse:
         return
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
@@ -209,7 +210,19 @@ _COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.NotIn: (ast.In,),
 }
 _ORDERED = (ast.Sub, ast.Div, ast.Pow, ast.MatMult, ast.FloorDiv, ast.Mod)
-_PYTHON = {"isinstance", "len", "range", "zip", "enumerate", "tuple", "list", "sorted", "product", "slice", "set"}
+_PYTHON = {
+    "isinstance",
+    "len",
+    "range",
+    "zip",
+    "enumerate",
+    "tuple",
+    "list",
+    "sorted",
+    "product",
+    "slice",
+    "set",
+}
 
 
 def _replacements(node: ast.AST, values: tuple[str, ...]) -> Iterator[tuple[str, ast.AST]]:

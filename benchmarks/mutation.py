@@ -2,12 +2,12 @@
 
     python -m benchmarks.mutation [--json FILE] [--only OPERATION]
 
-Each mutant (``benchmarks.mutants``) is put under the cases of a default run that contain one of its operations,
-the smallest first, until one fails. What a default run does not see is put under more cases, then under those at
-kinks and ties (``--family kink``), then under cases in complex numbers, which engines need not have. Mutants that
-raise on every case are no test of a checker, and are counted apart. The survivors are held against
-``benchmarks.equivalent``: a mutant called equivalent there has to give the right gradients on fresh cases around
-its operations, too.
+Each mutant (``benchmarks.mutants``) is put under the cases of a default run that contain one of its
+operations, the smallest first, until one fails. What a default run does not see is put under more cases,
+then under those at kinks and ties (``--family kink``), then under cases in complex numbers, which engines
+need not have. Mutants that raise on every case are no test of a checker, and are counted apart. The
+survivors are held against ``benchmarks.equivalent``: a mutant called equivalent there has to give the right
+gradients on fresh cases around its operations, too.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def fate(mutant: Mutant) -> Fate:
 
 
 def caught_in(mutant: Mutant, setting: str) -> str:
-    """Return the name of the case that catches it, "" where none does, and CRASHES where it raises on each."""
+    """Return the name of the case that catches it, "" if none does, CRASHES if it raises on each."""
     raising, computing = "", False
     for i in sorted(frozenset[int]().union(*(_with(operation, setting) for operation in mutant.operations))):
         example = _run(setting)[i]
@@ -124,7 +124,7 @@ def caught_in(mutant: Mutant, setting: str) -> str:
 
 
 def difference(mutant: Mutant, example: Example) -> float | None:
-    """Return how far the gradients are from the right ones, relative to the largest entry; None if it raises."""
+    """Return how far the gradients are off, relative to the largest entry; None if the mutant raises."""
     case, right = example.case, example.right
     try:
         with np.errstate(all="ignore"):
@@ -201,7 +201,7 @@ def _share(counts: Counter[str], part: tuple[str, ...], whole: tuple[str, ...]) 
 
 
 def _listed(fates: list[Fate], outcome: str) -> list[str]:
-    return [f.mutant.name for f in fates if f.outcome == outcome]
+    return [f"{f.mutant.name} ({f.by})" if f.by else f.mutant.name for f in fates if f.outcome == outcome]
 
 
 def table(found: dict[str, Any]) -> Table:

@@ -13,7 +13,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def rows_of(module: str, quick: bool) -> Rows | None:
-    """Return the rows of a benchmark that offers them by ``rows()``, None where there is no such benchmark."""
+    """Return the rows of a benchmark that offers them by ``rows()``, None where there is none."""
     if importlib.util.find_spec(f"benchmarks.{module}") is None:
         return None
     function = importlib.import_module(f"benchmarks.{module}").rows

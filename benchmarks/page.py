@@ -28,7 +28,11 @@ def render(results: Mapping[str, Mapping[str, Any]]) -> str:
 
     loader = FileSystemLoader(HERE)
     environment = Environment(
-        loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+        loader=loader,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters.update(cell=cell, at=str)
     headings = dict(SECTIONS)
@@ -70,5 +74,5 @@ def _number(value: float) -> str:
     if value == int(value) and abs(value) < 1e6:
         return f"{int(value):,}"
     if 0.9 < value < 1:  # shares, whose distance from 1 is what counts
-        return f"{value:.5f}".rstrip("0")
+        return f"{value:.5f}".rstrip("0").rstrip(".")
     return f"{value:.3g}"

@@ -1,7 +1,7 @@
 """A loss and its hand-written gradient in NumPy: what every checker can take, each in its own way.
 
-The programs of ``cases.programs`` with a mistake planted are such pairs, and so is a generated graph with one wrong
-rule: its value is the loss, what the rules give is the gradient.
+The programs of ``cases.programs`` with a mistake planted are such pairs, and so is a generated graph with
+one wrong rule: its value is the loss, what the rules give is the gradient.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Array = npt.NDArray[Any]
 class Pair:
     """``loss(*arrays)`` is a number, ``gradient(*arrays)`` an array for each.
 
-    ``verify`` asks gradcheck in its own documented way. ``source`` is the same for pairs with the same right twin.
-    ``kind`` and ``at`` are the mistake to be named, and the
-    parameter where; ``guilty`` is the operation to be blamed.
+    ``verify`` asks gradcheck in its own documented way. ``source`` is the same for pairs with the same
+    right twin. ``kind`` and ``at`` are the mistake to be named, and the parameter where; ``guilty`` is
+    the operation to be blamed.
     """
 
     family: str

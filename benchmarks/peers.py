@@ -1,8 +1,8 @@
 """Other gradient checkers on a NumPy loss with its gradient, each with its defaults and its documented use.
 
-Every peer answers whether the gradient passes. What raises does not pass: a person would look. Where a peer has no
-verdict of its own, the threshold is the one that people write, and stated. What a peer cannot take for want of time
-or memory is said, by ``Peer.most``: the largest gradient that it is asked about.
+Every peer answers whether the gradient passes. What raises does not pass: a person would look. Where a peer
+has no verdict of its own, the threshold is the one that people write, and stated. What a peer cannot take
+for want of time or memory is said, by ``Peer.most``: the largest gradient that it is asked about.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _ours(pair: Pair) -> bool | None:
 
 
 def passes(report: gradcheck.Report, about_precision: bool = False) -> bool | None:
-    """Return whether a report passes, None where it is inconclusive; lost digits count where they are the fault."""
+    """Return whether a report passes, None if inconclusive; lost digits count where they are the fault."""
     notes = [note for result in report.parameters.values() for note in result.notes]
     if about_precision and any("imprecise" in note for note in notes):
         return False
@@ -195,12 +195,15 @@ PEERS: tuple[Peer, ...] = (
     Peer("torch slow", "autograd.Function around the NumPy code; gradcheck(f, inputs)", _torch(False)),
     Peer("torch fast", "the same; gradcheck(f, inputs, fast_mode=True)", _torch(True)),
     Peer("JAX", 'custom_vjp around the NumPy code; check_grads(f, args, order=1, modes=["rev"])', _jax_check),
-    Peer("HIPS autograd", 'primitive and defvjp; check_grads(f, argnums, modes=["rev"], order=1)(*args)', _hips),
+    Peer(
+        "HIPS autograd", 'primitive and defvjp; check_grads(f, argnums, modes=["rev"], order=1)(*args)', _hips
+    ),
     Peer("scipy", f"check_grad(loss, gradient, x) < {SCIPY_THRESHOLD:g}", _scipy, most=40_000),
     Peer("numdifftools", "np.allclose(gradient(x), Gradient(loss)(x))", _numdifftools, most=2_000),
     Peer(
         "hand-rolled",
-        f"central differences of the sum, h = {HAND_STEP:g}, np.allclose(rtol={HAND_RTOL:g}, atol={HAND_ATOL:g})",
+        f"central differences of the sum, h = {HAND_STEP:g}; "
+        f"np.allclose(rtol={HAND_RTOL:g}, atol={HAND_ATOL:g})",
         _hand_rolled,
         most=40_000,
     ),

@@ -2,12 +2,12 @@
 
     python -m benchmarks.power [--json FILE] [--only WORDS]
 
-Beside them the check that people write by hand: entry by entry, central differences of the sum of the outputs.
-Every checker sees every planted fault and every right twin with its default settings. torch's gradcheck takes
-functions of float64: a module is handed to it as a function of its inputs and parameters, and what is in
-float32 is not taken. Faults of the second order
-are asked for as documented: order=2 here, gradgradcheck besides gradcheck there. Faults that only cost digits
-count as caught where a report says so; torch's gradcheck has no such answer.
+Beside them the check that people write by hand: entry by entry, central differences of the sum of the
+outputs. Every checker sees every planted fault and every right twin with its default settings. torch's
+gradcheck takes functions of float64: a module is handed to it as a function of its inputs and parameters,
+and what is in float32 is not taken. Faults of the second order are asked for as documented: order=2 here,
+gradgradcheck besides gradcheck there. Faults that only cost digits count as caught where a report says so;
+torch's gradcheck has no such answer.
 """
 
 from __future__ import annotations

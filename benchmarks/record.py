@@ -1,6 +1,7 @@
 """What a section of the benchmarks hands over: tables, bars, plots and exceptions, as they go into JSON.
 
-The page is rendered from this and nothing else, so every number on it was measured by the run that wrote the JSON.
+The page is rendered from this and nothing else, so every number on it was measured by the run that wrote
+the JSON.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Result:
-    """What one section measured; ``data`` is for other sections, ``exceptions`` what did not go as it should."""
+    """What one section measured; ``data`` is for tests, ``exceptions`` what did not go as it should."""
 
     tables: Sequence[Table] = ()
     bars: Sequence[Bar] = ()
@@ -65,7 +66,12 @@ class Result:
         """Return it as what ``json.dump`` takes."""
         return {
             "tables": [
-                {"title": t.title, "note": t.note, "columns": list(t.columns), "rows": [list(r) for r in t.rows]}
+                {
+                    "title": t.title,
+                    "note": t.note,
+                    "columns": list(t.columns),
+                    "rows": [list(r) for r in t.rows],
+                }
                 for t in self.tables
             ],
             "bars": [
@@ -73,7 +79,8 @@ class Result:
                 for b in self.bars
             ],
             "plots": [
-                {**vars(p), "x": list(p.x), "series": {k: list(v) for k, v in p.series.items()}} for p in self.plots
+                {**vars(p), "x": list(p.x), "series": {k: list(v) for k, v in p.series.items()}}
+                for p in self.plots
             ],
             "exceptions": list(self.exceptions),
             "data": dict(self.data),

@@ -11,7 +11,7 @@ import torch
 
 @dataclass(frozen=True)
 class Sample:
-    """One call: ``function(*args, **kwargs)``; ``wrong`` if PyTorch itself lists its gradient as not to be checked."""
+    """One call: ``function(*args, **kwargs)``."""
 
     name: str
     function: Callable[..., Any]
@@ -32,7 +32,9 @@ def functionals(dtype: torch.dtype, every: int = 1) -> Iterator[Sample]:
             continue
         args = (sample.input, *sample.args)
         if any(isinstance(a, torch.Tensor) and a.requires_grad for a in args):
-            yield Sample(f"{op.name} {op.variant_test_name}".strip(), _called(op, sample), args, sample.kwargs)
+            yield Sample(
+                f"{op.name} {op.variant_test_name}".strip(), _called(op, sample), args, sample.kwargs
+            )
 
 
 def _called(op: Any, sample: Any) -> Callable[..., Any]:

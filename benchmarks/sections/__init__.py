@@ -1,4 +1,4 @@
-"""The sections of the benchmarks, in the order of the page: each is a module with ``measure(quick) -> Result``."""
+"""The sections, in the order of the page: each is a module with ``measure(quick) -> Result``."""
 
 from __future__ import annotations
 

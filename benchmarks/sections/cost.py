@@ -1,4 +1,4 @@
-"""Cost: time, evaluations and memory as networks grow in parameters, tensors and depth; and every cost bar."""
+"""Cost: time, evaluations and memory as networks grow; and every cost bar."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ def _peers(model: torch.nn.Module, x: torch.Tensor) -> dict[str, Callable[[], An
 
     return {
         "torch slow": lambda: torch.autograd.gradcheck(function, values),
-        "torch fast": lambda: torch.autograd.gradcheck(function, values, fast_mode=True, raise_exception=False),
+        "torch fast": lambda: torch.autograd.gradcheck(
+            function, values, fast_mode=True, raise_exception=False
+        ),
         "hand-rolled": by_hand,
     }
 
@@ -155,7 +157,7 @@ def _table(title: str, what: str, found: Sequence[Measured]) -> Table:
         ratio = (m.seconds["gradcheck"] or 0.0) / m.unit
         size = m.parameters if what == "parameters" else m.tensors
         rows.append([size, m.unit * 1e3, *m.seconds.values(), m.forward, m.backward, ratio])
-    note = "Forward and backward evaluations are those of gradcheck at its defaults. A dash: it would take hours."
+    note = "Evaluations are those of gradcheck at its defaults. A dash: it would take hours."
     return Table(title, columns, rows, note)
 
 
@@ -178,7 +180,9 @@ def _peak(width: int, code: str) -> float:
         f"{code}\n"
         "print(next(l.split()[1] for l in open('/proc/self/status') if l.startswith('VmHWM')))"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
+    )
     return float(done.stdout.split()[-1]) / 1024
 
 
@@ -196,7 +200,10 @@ def _starts(runs: int) -> Table:
     rows: list[list[Cell]] = []
     for name, code in programs.items():
         command = [sys.executable, "-W", "ignore", "-c", code]
-        spent = [_seconds(lambda c=command: subprocess.run(c, capture_output=True, check=False)) for _ in range(runs)]  # type: ignore[misc]
+        spent = [
+            _seconds(lambda c=command: subprocess.run(c, capture_output=True, check=False))
+            for _ in range(runs)
+        ]  # type: ignore[misc]
         rows.append([name, min(spent) * 1e3])
     return Table("Start-up, the fastest of several", ("process", "ms"), rows)
 
@@ -218,4 +225,8 @@ def _torch_cost(quick: bool) -> Sequence[dict[str, Any]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         small = [*torch_cost.small_module(1 if quick else 5), *torch_cost.operators(20 if quick else 500)]
-        return small if quick else [*small, *torch_cost.needle(), *torch_cost.transformer(3), *torch_cost.memory()]
+        return (
+            small
+            if quick
+            else [*small, *torch_cost.needle(), *torch_cost.transformer(3), *torch_cost.memory()]
+        )

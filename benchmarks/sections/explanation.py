@@ -59,7 +59,11 @@ def _named(pair: Pair, report: Report) -> tuple[str, str, bool | None]:
     kinds = [d.kind for d in result.diagnoses] if result is not None else []
     asked = report.verdict == "fail"
     called = ", ".join(kinds) or "nothing"
-    return NUMPY, f"{pair.name}: called {called}, not {pair.kind}", kinds[:1] == [pair.kind] if asked else None
+    return (
+        NUMPY,
+        f"{pair.name}: called {called}, not {pair.kind}",
+        kinds[:1] == [pair.kind] if asked else None,
+    )
 
 
 def _path(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def measure(quick: bool) -> Result:
     }
     kinks = [_ask_all(of_case(generate("kink", seed))) for seed in range(4 if quick else KINKS)]
     scales = {scale: [_ask_all(p) for p in _scaled(scale)] for scale in SCALES}
-    accused, asked, undecided, names = _ours(twins, tried, samples, [*kinks, *sum(scales.values(), [])])
+    accused, asked, undecided, names = _ours(twins, tried, samples, [*kinks, *chain(*scales.values())])
     return Result(
         tables=(
             _twins_table(twins, tried),
@@ -94,12 +95,28 @@ def _samples_table(samples: dict[tuple[str, str], list[Judged]]) -> Table:
         theirs = Counter(a for _, _, a in judged)
         taken = len(judged) - theirs[NOT_TAKEN]
         rows.append(
-            [kind, dtype, len(judged), ours[CAUGHT], ours[UNDECIDED], ours[NOT_TAKEN], share(theirs[CAUGHT], taken)]
+            [
+                kind,
+                dtype,
+                len(judged),
+                ours[CAUGHT],
+                ours[UNDECIDED],
+                ours[NOT_TAKEN],
+                share(theirs[CAUGHT], taken),
+            ]
         )
-    columns = ("what", "dtype", "samples", "called wrong", "inconclusive", "not taken", "torch slow: called wrong")
+    columns = (
+        "what",
+        "dtype",
+        "samples",
+        "called wrong",
+        "inconclusive",
+        "not taken",
+        "torch slow: called wrong",
+    )
     note = (
-        "One sample of each operator and module, as PyTorch's test suite calls it. torch's gradcheck is documented "
-        "for double precision and for functions of tensors. Those called wrong are listed below: a few are wrong."
+        "One sample of each operator and module, as PyTorch's test suite calls it. torch's gradcheck is "
+        "documented for double precision and for functions of tensors. Those called wrong are listed below."
     )
     return Table("PyTorch's functionals and modules", columns, rows, note)
 
@@ -142,7 +159,11 @@ def _scaled(scale: float) -> Iterator[Pair]:
     x, w = rng.standard_normal(12), rng.standard_normal(12)
     functions: dict[str, tuple[Callable[[Array], Any], Callable[[Array], Array], Array]] = {
         "large loss": (lambda v: scale * (w @ np.sin(v)), lambda v: scale * w * np.cos(v), x),
-        "large inputs": (lambda v: w @ np.log1p((v / scale) ** 2), lambda v: _log_slope(v, w, scale), x * scale),
+        "large inputs": (
+            lambda v: w @ np.log1p((v / scale) ** 2),
+            lambda v: _log_slope(v, w, scale),
+            x * scale,
+        ),
         "large offset": (lambda v: scale + w @ np.tanh(v), lambda v: w * (1 - np.tanh(v) ** 2), x),
         "squares": (lambda v: (v * v).sum(), lambda v: 2 * v, x * scale),
     }
@@ -166,13 +187,15 @@ def _log_slope(v: Array, w: Array, scale: float) -> Array:
 def _ours(
     twins: list[Row], tried: tuple[Tried, ...], samples: dict[tuple[str, str], list[Judged]], pairs: Asked
 ) -> tuple[int, int, int, list[str]]:
-    """Return how many right gradients gradcheck calls wrong, of how many, how many it leaves open, and which."""
+    """Return how many right gradients are called wrong, of how many, how many left open, and which."""
     said = [(f"{r.family}: {r.fault}", _as_outcome(r)) for r in twins]
     said += [(f"{t.suite}: twin of {t.pair.name}", t.right["gradcheck"].outcome) for t in tried]
     said += [(name, answers["gradcheck"].outcome) for name, answers in pairs]
     for (kind, dtype), judged in samples.items():
         said += [(f"{kind}, {dtype}: {name}{_also(theirs)}", ours) for name, ours, theirs in judged]
-    said = list({name: (name, outcome) for name, outcome in said if not outcome.startswith(NOT_TAKEN)}.values())
+    said = list(
+        {name: (name, outcome) for name, outcome in said if not outcome.startswith(NOT_TAKEN)}.values()
+    )
     accused = [f"called wrong: {name}" for name, outcome in said if outcome == CAUGHT]
     undecided = [f"inconclusive: {name}" for name, outcome in said if outcome == UNDECIDED]
     return len(accused), len(said), len(undecided), [*accused, *undecided]

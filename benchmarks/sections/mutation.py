@@ -26,7 +26,12 @@ def measure(quick: bool) -> Result:
             Table("Why some mutants change nothing", ("reason", "mutants"), sorted(found["reasons"].items())),
         ),
         bars=(
-            Bar("mutants caught by default, of those whose needs the defaults cover", found["default"], 0.99, True),
+            Bar(
+                "mutants caught by default, of those whose needs the defaults cover",
+                found["default"],
+                0.99,
+                True,
+            ),
             Bar("mutants caught, of all that are not equivalent", found["all"], 0.99, True),
         ),
         exceptions=[f"{name}: {mutant}" for name in (SURVIVES, MORE) for mutant in found[name]],

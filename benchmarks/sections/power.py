@@ -43,7 +43,9 @@ def measure(quick: bool) -> Result:
         ),
         bars=(
             Bar("planted faults caught, share of the whole suite", caught / total, 0.98, at_least=True),
-            Bar("of those that need nothing but a call", of_covered / max(len(covered), 1), 1.0, at_least=True),
+            Bar(
+                "of those that need nothing but a call", of_covered / max(len(covered), 1), 1.0, at_least=True
+            ),
             Bar("planted faults left inconclusive, share", undecided / total, 0.01),
         ),
         plots=(
@@ -84,7 +86,11 @@ def _caught(tried: Tried, peer: str) -> bool:
 
 def _torch_table(rows: tuple[Row, ...]) -> Table:
     def line(name: str, some: list[Row]) -> list[str | int]:
-        return [name, len(some), *(_of_taken([(r.wrong[c].outcome, r.caught(c)) for r in some]) for c in CHECKERS)]
+        return [
+            name,
+            len(some),
+            *(_of_taken([(r.wrong[c].outcome, r.caught(c)) for r in some]) for c in CHECKERS),
+        ]
 
     families = dict.fromkeys(row.family for row in rows)
     lines = [line(family, [r for r in rows if r.family == family]) for family in families]
@@ -92,7 +98,8 @@ def _torch_table(rows: tuple[Row, ...]) -> Table:
         "Faults in PyTorch code, caught of those taken",
         ("class", "faults", *CHECKERS),
         [*lines, line("all", list(rows))],
-        "JAX, HIPS autograd, scipy and numdifftools do not take PyTorch code. torch's gradcheck does not take float32.",
+        "JAX, HIPS autograd, scipy and numdifftools do not take PyTorch code, and torch's gradcheck not "
+        "float32.",
     )
 
 
@@ -105,7 +112,11 @@ def _numpy_table(suite: str, tried: tuple[Tried, ...]) -> Table:
     of_suite = [t for t in tried if t.suite == suite]
 
     def line(name: str, some: list[Tried]) -> list[str | int]:
-        return [name, len(some), *(_of_taken([(t.wrong[p.name].outcome, _caught(t, p.name)) for t in some]) for p in PEERS)]
+        return [
+            name,
+            len(some),
+            *(_of_taken([(t.wrong[p.name].outcome, _caught(t, p.name)) for t in some]) for p in PEERS),
+        ]
 
     families = dict.fromkeys(t.pair.family for t in of_suite)
     lines = [line(family, [t for t in of_suite if t.pair.family == family]) for family in families]
@@ -113,8 +124,8 @@ def _numpy_table(suite: str, tried: tuple[Tried, ...]) -> Table:
         f"Faults in {suite}, caught of those taken",
         ("kind", "faults", *(peer.name for peer in PEERS)),
         [*lines, line("all", of_suite)],
-        "PyTorch itself adds up a gradient that was not summed over broadcast axes, so it is none by the time "
-        "that torch's gradcheck sees it.",
+        "PyTorch itself adds up a gradient that was not summed over broadcast axes: by the time that torch's "
+        "gradcheck sees it, it is right.",
     )
 
 
@@ -194,5 +205,7 @@ def _series(shares: Shares) -> dict[str, list[float | None]]:
 
 def _curve(title: str, what: str, shares: Shares) -> Table:
     rows = [[x, *(_share_of(at[peer.name]) for peer in PEERS)] for x, at in shares.items()]
-    note = "sum(w sin x) over random w and x. A dash: not taken, as it would take hours or a matrix of n by n."
+    note = (
+        "sum(w sin x) over random w and x. A dash: not taken, as it would take hours or a matrix of n by n."
+    )
     return Table(title, (what, *(peer.name for peer in PEERS)), rows, note)

@@ -1,8 +1,7 @@
-"""The reference implementation beside PyTorch, HIPS autograd and micrograd, and beside what the lecture says."""
+"""The reference implementation beside other libraries, and beside what the lecture says."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ from reference_impl import mlp
 
 WIDTHS, BATCH = (784, 512, 512, 10), 128
 TINY, FEW = (8, 16, 4), 4  # micrograd's numbers are Python objects, one by one
+_TWICE = "the computational cost of backward is twice that of forward"
 CLAIMS = {
-    "layers: backward / forward": "the computational cost of backward is twice that of forward",
-    "  multiplications: backward to x too / forward": "the computational cost of backward is twice that of forward",
+    "layers: backward / forward": _TWICE,
+    "  multiplications: backward to x too / forward": _TWICE,
     "forward and backward: R^2 of a line": "memory: all the intermediate results, so linear in depth",
 }
 
@@ -32,7 +32,9 @@ def measure(quick: bool) -> Result:
     ]
     return Result(
         tables=(_beside_others(quick), _claims(lines), *tables),
-        bars=[Bar(f"reference: {x.what.strip()}", x.number, x.bar, x.least) for x in lines if x.bar is not None],
+        bars=[
+            Bar(f"reference: {x.what.strip()}", x.number, x.bar, x.least) for x in lines if x.bar is not None
+        ],
         plots=(
             Plot(
                 "depth",
@@ -70,7 +72,9 @@ def _beside_others(quick: bool) -> Table:
         title = f"{'-'.join(map(str, widths))}, batch {batch}"
         rows += [[title, name, seconds * 1e3, seconds / spent["PyTorch"]] for name, seconds in spent.items()]
     columns = ("network", "implementation", "forward and backward, ms", "of PyTorch's")
-    return Table("Beside other implementations", columns, rows, "micrograd computes number by number in Python.")
+    return Table(
+        "Beside other implementations", columns, rows, "micrograd computes number by number in Python."
+    )
 
 
 def _hips(net: mlp.MLP, x: Array, y: Array) -> Any:
@@ -96,7 +100,10 @@ def _micrograd(net: mlp.MLP, x: Array, y: Array) -> Any:
     from micrograd.engine import Value
 
     def both() -> list[tuple[Array, Array]]:
-        layers = [([[Value(v) for v in row] for row in W], [Value(v) for v in b]) for W, b in zip(net.W, net.b, strict=True)]
+        layers = [
+            ([[Value(v) for v in row] for row in W], [Value(v) for v in b])
+            for W, b in zip(net.W, net.b, strict=True)
+        ]
         total = Value(0.0)
         for sample, label in zip(x, y, strict=True):
             total = total + _number_by_number(layers, [Value(v) for v in sample], int(label))
