@@ -114,6 +114,13 @@ def _huber(choices: Choices) -> tuple[list[Array], dict[str, Any]]:
     return [_some(choices, shape, t + 0.5), t], {"delta": 0.5}
 
 
+def _power(choices: Choices) -> tuple[list[Array], dict[str, Any]]:
+    """Bases of 0, where a^b log a is 0 times infinity, to powers from 1 upwards; there the domain ends."""
+    shape = _shape(choices)
+    base = np.abs(_some(choices, shape, 0.0))
+    return [base, np.asarray(choices.integers(shape, 2, 6) / 2)], {}
+
+
 def _zeros(choices: Choices) -> tuple[list[Array], dict[str, Any]]:
     shape = _shape(choices, 1)
     return [_some(choices, shape, 0.0)], {"axis": choices.one_of((None, -1))}
@@ -137,5 +144,6 @@ TOUCHING: Mapping[str, Touching] = MappingProxyType(
         # Smooth, but a mistake is easily made there: where two branches meet, and where a factor is 0.
         "huber": _huber,
         "prod": _zeros,
+        "power": _power,
     }
 )

@@ -60,7 +60,8 @@ def _per_axis(b: Growing, numbers: tuple[int, ...]) -> int | tuple[int, ...]:
 def _pool(operation: str, b: Growing) -> str:
     size = tuple(b.choices.integer(1, 3) for _ in range(2))
     image = tuple(max(k, b.choices.integer(1, 5)) for k in size)
-    shape = (b.choices.integer(1, 2), b.choices.integer(1, 2), *image)
+    samples = () if b.choices.boolean(0.2) else (b.choices.integer(1, 2),)
+    shape = (*samples, b.choices.integer(1, 2), *image)
     geometry: dict[str, Any] = {"size": _per_axis(b, size)}
     if b.choices.boolean():
         geometry["stride"] = _per_axis(b, tuple(b.choices.integer(1, 2) for _ in size))

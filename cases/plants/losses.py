@@ -5,15 +5,21 @@ from __future__ import annotations
 from functools import partial
 
 from cases.builder import Unsuitable
+from cases.choices import Shape
 from cases.operands import Growing, clear_of_kinks, compatible_shape, leaf, of_shape, operand, unsaturated
 from cases.plants.planting import Planting
 
 REDUCTIONS = ("mean", "sum", "none")
 
 
+def _target_shape(b: Growing, f: str) -> Shape:
+    """Return a shape for targets: the outputs' own, or one that meets it by broadcasting."""
+    return compatible_shape(b, b.shape(f)) if b.choices.boolean(0.3) else b.shape(f)
+
+
 def _loss(operation: str, b: Growing) -> str:
     f = operand(b, most=3, nonempty=True)
-    if b.choices.boolean(0.1):
+    if b.choices.boolean(0.3):
         t = leaf(b, compatible_shape(b, b.shape(f)))
     else:
         t = of_shape(b, b.shape(f)) if b.choices.boolean(0.3) else leaf(b, b.shape(f))
@@ -23,18 +29,20 @@ def _loss(operation: str, b: Growing) -> str:
 def _huber(b: Growing) -> str:
     f = operand(b, most=3, nonempty=True)
     delta, reduction = b.choices.one_of((1.0, 0.5, 2.0)), b.choices.one_of(REDUCTIONS)
-    return clear_of_kinks(b, "huber", f, leaf(b, b.shape(f)), delta=delta, reduction=reduction)
+    return clear_of_kinks(b, "huber", f, leaf(b, _target_shape(b, f)), delta=delta, reduction=reduction)
 
 
 def _hinge(b: Growing) -> str:
     f = operand(b, most=3, nonempty=True)
-    t = b.input(b.choices.integers(b.shape(f), 0, 1) * 2.0 - 1.0)
+    # targets are -1 and 1, but the rule does not rest on their size
+    size = b.choices.one_of((1.0, 0.5, 2.0))
+    t = b.input((b.choices.integers(_target_shape(b, f), 0, 1) * 2.0 - 1.0) * size)
     return clear_of_kinks(b, "hinge", f, t, reduction=b.choices.one_of(REDUCTIONS))
 
 
 def _binary_cross_entropy(b: Growing) -> str:
     f = unsaturated(b, operand(b, most=3, nonempty=True))
-    t = leaf(b, b.shape(f), 0.0, 1.0)
+    t = leaf(b, _target_shape(b, f), 0.0, 1.0)
     return b.apply("binary_cross_entropy_with_logits", f, t, reduction=b.choices.one_of(REDUCTIONS))
 
 
@@ -47,7 +55,9 @@ def _softmax_cross_entropy(b: Growing) -> str:
         labels = b.choices.integers(shape[:-1], 0, shape[-1] - 1)
         return b.apply("softmax_cross_entropy", f, labels=labels, reduction=reduction)
     target = b.choices.array(shape, 0.1, 1.0)
-    t = b.input(target / target.sum(axis=-1, keepdims=True))
+    if b.choices.boolean(0.7):  # weights that do not add up to 1 are right, too
+        target = target / target.sum(axis=-1, keepdims=True)
+    t = b.input(target)
     return b.apply("softmax_cross_entropy", f, t, reduction=reduction)
 
 

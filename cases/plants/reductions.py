@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from cases.builder import Unsuitable
-from cases.operands import Growing, bounded, clear_of_kinks, operand, unsaturated, weight
+from cases.operands import Growing, bounded, clear_of_kinks, compatible_shape, operand, unsaturated, weight
 from cases.plants.planting import Planting
 
 
@@ -91,7 +91,8 @@ def _epsilon(b: Growing) -> float:
 
 def _dropout(b: Growing) -> str:
     a = operand(b)
-    mask = b.choices.integers(b.shape(a), 0, 2) > 0
+    shape = compatible_shape(b, b.shape(a)) if b.choices.boolean(0.2) else b.shape(a)
+    mask = b.choices.integers(shape, 0, 2) > 0
     return b.apply("dropout", a, mask=mask, rate=b.choices.one_of((0.5, 0.25, 0.1)))
 
 

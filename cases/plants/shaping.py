@@ -12,6 +12,8 @@ from cases.plants.planting import Planting
 def _transpose(b: Growing) -> str:
     a = operand(b)
     axes = None if b.choices.boolean(0.3) else permutation(b.choices, len(b.shape(a)))
+    if axes and b.choices.boolean(0.3):
+        axes = (axes[0] - len(axes), *axes[1:])  # counted from the back
     return b.apply("transpose", a, axes=axes)
 
 

@@ -126,16 +126,18 @@ def conv2d(
 
 def max_pool2d(a: Tensor, size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Tensor:
     """Take the maximum over windows of the last two axes."""
-    window, steps = (1, 1, *_pair(size)), (1, 1, *_pair(size if stride is None else stride))
-    padded = [(0, 0), (0, 0), *((n, n) for n in _pair(padding))]
+    before = (1,) * (a.ndim - 2)
+    window, steps = (*before, *_pair(size)), (*before, *_pair(size if stride is None else stride))
+    padded = [*((0, 0) for _ in before), *((n, n) for n in _pair(padding))]
     return jax.lax.reduce_window(a, -jnp.inf, jax.lax.max, window, steps, padded)
 
 
 def avg_pool2d(a: Tensor, size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Tensor:
     """Average over windows of the last two axes; padding counts."""
-    window, steps = (1, 1, *_pair(size)), (1, 1, *_pair(size if stride is None else stride))
-    padded = [(0, 0), (0, 0), *((n, n) for n in _pair(padding))]
-    return jax.lax.reduce_window(a, 0.0, jax.lax.add, window, steps, padded) / (window[2] * window[3])
+    before = (1,) * (a.ndim - 2)
+    window, steps = (*before, *_pair(size)), (*before, *_pair(size if stride is None else stride))
+    padded = [*((0, 0) for _ in before), *((n, n) for n in _pair(padding))]
+    return jax.lax.reduce_window(a, 0.0, jax.lax.add, window, steps, padded) / (window[-2] * window[-1])
 
 
 def squared_error(f: Tensor, t: Tensor, reduction: str = "mean") -> Tensor:
