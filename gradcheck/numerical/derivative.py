@@ -1,15 +1,17 @@
 """A directional derivative with an error bar, from as few evaluations as the case allows.
 
 Four evaluations settle the ordinary case: central quotients at h and h/2 and their extrapolation. The
-step h = epsilon^(1/6) balances the h^4 that remains of the truncation error against epsilon/h. Where that
-does not agree with the claimed value, or cannot be bounded well, the ladder is climbed down: more rungs,
+step h balances the h^4 that remains of the truncation error against epsilon/h, so it is about epsilon^(1/5).
+A fifth evaluation, at a much smaller step, asks for a second opinion. Where these do not agree with each
+other or with the claimed value, or cannot be bounded well, the ladder is climbed down from 2 h: more rungs,
 measured noise, kinks, and one-sided quotients where the domain ends.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,11 +27,11 @@ _EIGHTHS = 6
 # A ladder of fewer rungs than this tells too little of its own error.
 _FEWEST = 5
 # The quick estimate is kept where its bound is at most this share of the outputs' summed change.
-_QUICK = 1e-9
+QUICK = 1e-9
 # A claimed value this many bars away from a well bounded estimate is not put right by more rungs.
-_FAR = 1e3
+FAR = 1e3
 # Above this power of epsilon, as a share (4e-11 in float64), a third rung is worth its two evaluations.
-_REFINE = 2 / 3
+REFINE = 2 / 3
 # Without a claimed value, a bound larger than this share of the estimate asks whether there is a kink.
 _POOR = 1e-4
 # Rungs below this power of epsilon (4e-10 in float64), down to the second (3e-13), are mostly rounding; they
@@ -39,8 +41,12 @@ _LOWEST, _DESPERATE = 0.6, 0.8
 _GOOD = 0.4
 # Constant outputs this near (in first steps: 3e-7 in float64) are steps, not rounding to single precision.
 _STAIR = 2.0**-13
-# A slope at a tiny step that differs from the estimate by more than this share asks for the long way.
-_SECOND_OPINION = 1e-5
+# Steps this small beside the outputs are rounding to single precision, of large numbers or twice, after all.
+_COARSE = 2.0**-20
+# The second opinion: a one-sided slope at this power of epsilon (1e-6 in float64), corrected by the curvature
+# seen at the second rung, which leaves 1e-12 of truncation and 1e-9 of rounding. On the ladder it agrees
+# where it differs from the estimate by no more than this power of epsilon (9e-8), as a share.
+NEARBY, _AGREES = 0.385, 0.45
 
 
 def derivative(
@@ -90,22 +96,30 @@ def along(
     if base is None:
         return unresolved("the forward pass is not finite at the given point", line.evaluations)
     noise = roundoff.floor(base, line.cotangent, epsilon) + input_noise
-    step = epsilon ** (1 / 6)
+    step = line_step(epsilon)
     quick = _quick(line, step, noise)
-    if quick is not None and quick[1] > epsilon**_REFINE * quick[2]:
+    if quick is not None and quick.bound > epsilon**REFINE * quick.scale:
         quick = _refined(line, step, noise, quick)
-    if quick is not None and _settles(quick, line, claimed, epsilon if second_opinion else None, noise):
-        return _smooth(quick[0], quick[1], line, quick[3])
+    settled = None if quick is None else _settled(quick, line, claimed, epsilon, noise, second_opinion)
+    if settled is not None:
+        return settled
     if quick is not None and not climb:
-        return _smooth(quick[0], quick[1], line, quick[3])
-    return _long_way(line, step, noise, epsilon, claimed)
+        return _smooth(quick.value, quick.bound, line, quick.table)
+    return _long_way(line, 2 * step, noise, epsilon, claimed)
 
 
-_Quick = tuple[float, float, float, Table]
+class _Quick(NamedTuple):
+    """An estimate from few rungs; ``scale`` is the outputs' summed change, ``rho`` its relative curvature."""
+
+    value: float
+    bound: float
+    scale: float
+    table: Table
+    rho: float
 
 
 def _quick(line: Line, step: float, noise: float) -> _Quick | None:
-    """Return (estimate, bound, scale, table) from two rungs, None where a point has no value.
+    """Return the estimate from two rungs, None where a point has no value.
 
     With relative curvature rho = |d_h - d_h/2| / |d|, the terms of the Taylor series fall like rho, rho^2,
     ...: extrapolation removes the first, and a few times the second is the bound.
@@ -121,8 +135,8 @@ def _quick(line: Line, step: float, noise: float) -> _Quick | None:
     scale = total(abs(quotients[1]))
     curvature = total(abs(quotients[0] - quotients[1]))
     rho = curvature / scale if scale > 0 else 1.0
-    bound = curvature * max(4 * rho, 1e-5) + 2 * noise / (step / 2)
-    return table.rows[1][1], bound, scale, table
+    bound = curvature * max(4 * rho, 1e-5) + 3 * noise / step
+    return _Quick(table.rows[1][1], bound, scale, table, rho)
 
 
 def _refined(line: Line, step: float, noise: float, quick: _Quick) -> _Quick:
@@ -130,34 +144,49 @@ def _refined(line: Line, step: float, noise: float, quick: _Quick) -> _Quick:
     right, left = line(step / 4), line(-step / 4)
     if right is None or left is None:
         return quick
-    _, bound, scale, table = quick
+    _, bound, scale, table, rho = quick
     table.add(step / 4, total(line.weighted(right - left)) / (step / 2))
     row = table.rows[2]
+    # the first two are small by chance where the h^4 terms cancel; the last is the size of an h^6 term
     sharper = abs(row[2] - row[1]) + abs(row[1] - table.rows[1][1]) / 4 + 8 * noise / step
-    return (row[2], sharper, scale, table) if sharper < bound else quick
+    sharper += rho**3 * scale
+    return _Quick(row[2], sharper, scale, table, rho) if sharper < bound else quick
 
 
-def _settles(quick: _Quick, line: Line, claimed: float | None, epsilon: float | None, noise: float) -> bool:
-    value, bound, scale, _ = quick
-    if bound > _QUICK * scale + 4 * noise / line_step(epsilon or DOUBLE):
-        return False
-    if claimed is not None and bound < abs(claimed - value) < _FAR * bound:
-        return False  # a little beyond the bar: look at the bar again
-    return epsilon is None or _agrees_nearby(line, value, scale, epsilon, noise)
+def _settled(
+    quick: _Quick, line: Line, claimed: float | None, epsilon: float, noise: float, second_opinion: bool
+) -> Estimate | None:
+    """Return the quick estimate where it is good enough and a much smaller step agrees, else None."""
+    value, bound, scale, table, _ = quick
+    if second_opinion:
+        # beyond rounding: a kink between the steps, or noise that the floor does not know
+        bound += 2 * max(_apart_nearby(line, value, epsilon) - 2 * noise / epsilon**NEARBY, 0.0)
+    if not bound <= QUICK * scale + 4 * noise / line_step(epsilon):
+        return None
+    if claimed is not None and bound < abs(claimed - value) < FAR * bound:
+        return None  # a little beyond the bar: look at the bar again
+    return _smooth(value, bound, line, table)
+
+
+def _agree(apart: float, scale: float, epsilon: float, noise: float) -> bool:
+    return bool(apart <= epsilon**_AGREES * scale + 4 * noise / epsilon**NEARBY)
 
 
 def line_step(epsilon: float) -> float:
-    """Return the first step of the ladder, in units of the direction."""
-    return float(epsilon ** (1 / 6))
+    """Return the first of the quick steps, in units of the direction: half of the ladder's first."""
+    return float(epsilon ** (1 / 6) / 2)
 
 
-def _agrees_nearby(line: Line, value: float, scale: float, epsilon: float, noise: float) -> bool:
-    step = float(epsilon**0.5)
-    right, base = line(step), line(0.0)
+def _apart_nearby(line: Line, value: float, epsilon: float) -> float:
+    """Return by how much the slope over a much smaller step differs from the estimate."""
+    tiny, rung = float(epsilon**NEARBY), line_step(epsilon) / 2
+    right, base, far, near = line(tiny), line(0.0), line(rung), line(-rung)
     if right is None or base is None:
-        return False
-    nearby = total(line.weighted(right - base)) / step
-    return abs(nearby - value) <= max(_SECOND_OPINION, 50 * step) * scale + 4 * noise / step
+        return math.inf
+    slope = total(line.weighted(right - base)) / tiny
+    if far is not None and near is not None:
+        slope -= total(line.weighted((far - base) + (near - base))) / rung**2 * tiny / 2
+    return abs(slope - value)
 
 
 def _smooth(value: float, bound: float, line: Line, table: Table | None, message: str = "") -> Estimate:
@@ -179,12 +208,23 @@ def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: fl
     if _jumps(line, step, noise):
         return unresolved("the forward pass jumps at this point", line.evaluations)
     table.noise = noise = max(noise, 2 * roundoff.measured(line, epsilon))
-    value, bound, at = table.best()
-    if bound > _POOR * abs(value) if claimed is None else not abs(claimed - value) <= bound:
+    value, bound, at = table.best(consistent=True)
+    if _unsettled(line, claimed, value, bound, epsilon, noise):
         kink = kinks.find(line, min(at, step / 4), noise) or kinks.find(line, epsilon**0.375, noise)
         if kink is not None:
             return _at_a_kink(kink, line, table, at)
     return _smooth(value, bound, line, table)
+
+
+def _unsettled(
+    line: Line, claimed: float | None, value: float, bound: float, epsilon: float, noise: float
+) -> bool:
+    """Whether there may be a kink: what is claimed is not confirmed, or one side tells another slope."""
+    if claimed is not None:
+        return not abs(claimed - value) <= bound
+    if bound > _POOR * abs(value):
+        return True
+    return not _agree(_apart_nearby(line, value, epsilon), abs(value), epsilon, noise)
 
 
 def _jumps(line: Line, step: float, noise: float) -> bool:
@@ -232,8 +272,9 @@ def _ladder(
             value, bound, _ = table.best()
             scale = total(abs(difference)) / (2 * h)
             halving = table.converges() and bool(sizes) and sizes[0] > step / 2**_HALVES
-            wanted = epsilon ** (_REFINE if halving else _GOOD) * scale
-            if abs(claimed - value) <= bound <= wanted and _agrees_nearby(line, value, scale, epsilon, noise):
+            wanted = epsilon ** (REFINE if halving else _GOOD) * scale
+            confirmed = abs(claimed - value) <= bound <= wanted
+            if confirmed and _agree(_apart_nearby(line, value, epsilon), scale, epsilon, noise):
                 return table, True
             if not halving:
                 sizes = [size for size in sizes if size < step / 2**_HALVES]
@@ -253,8 +294,23 @@ def _step_function(line: Line, epsilon: float, noise: float) -> Estimate | None:
         return None
     if not any(value is not None and bool((value != base).any()) for value in far):
         return None
+    if _first_change(line, base, step) <= _COARSE:
+        return None
     message = "the outputs are constant near this point: a step function, whose derivative is zero"
     return Estimate(0.0, noise / step, 0.0, 0.0, evaluations=line.evaluations, message=message)
+
+
+def _first_change(line: Line, base: Vector, step: float) -> float:
+    """Return the smallest change of an output met when going to 0, as a share of the largest output."""
+    smallest = math.inf
+    for k in range(1, -int(math.log2(_STAIR))):
+        for sign in (1, -1):
+            value = line(sign * step / 2**k)
+            if value is not None:
+                changed = abs(value - base)
+                changed = changed[changed > 0]
+                smallest = min(smallest, float(changed.min()) if changed.shape[0] else math.inf)
+    return smallest / max(float(abs(base).max()), 1e-300)
 
 
 def _at_the_end_of_the_domain(line: Line, step: float, noise: float) -> Estimate:

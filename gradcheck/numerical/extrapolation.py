@@ -37,14 +37,31 @@ class Table:
         self.steps.append(step)
         self.rows.append(row)
 
-    def best(self) -> tuple[float, float, float]:
-        """Return (estimate, bound, step) of the entry with the least bound."""
+    def best(self, consistent: bool = False) -> tuple[float, float, float]:
+        """Return (estimate, bound, step) of the entry with the least bound.
+
+        ``consistent`` widens the bound of each entry by what the quotients of smaller steps contradict it:
+        large steps may agree with each other on the far side of a kink, or in step with an oscillation.
+        """
         candidates = [
-            (self.rows[i][j], self._bound(i, j), self.steps[i])
+            (
+                self.rows[i][j],
+                self._bound(i, j) + (self._contradiction(i, j) if consistent else 0.0),
+                self.steps[i],
+            )
             for i in range(len(self.rows))
             for j in range(len(self.rows[i]))
         ]
         return min(candidates, key=lambda entry: entry[1])
+
+    def _contradiction(self, i: int, j: int) -> float:
+        """Return how far an entry lies beyond the error of a smaller step's own quotient."""
+        entry, most = self.rows[i][j], 0.0
+        for k in range(i + 1, len(self.rows)):
+            own = self.rows[k][0]
+            error = abs(own - self.rows[k - 1][0]) + 4 * self.noise / self.steps[k]
+            most = max(most, abs(entry - own) - error)
+        return most
 
     def _bound(self, i: int, j: int) -> float:
         row, entry = self.rows[i], self.rows[i][j]
@@ -55,7 +72,24 @@ class Table:
             neighbours += [above[k] for k in (j - 1, j) if 0 <= k < len(above)]
         if not neighbours:
             return float("inf")
-        return max(abs(entry - neighbour) for neighbour in neighbours) + roundoff
+        apart = max(abs(entry - neighbour) for neighbour in neighbours)
+        return apart * (self._slowness(i, j) if self.power == 1 else 1.0) + roundoff
+
+    def _slowness(self, i: int, j: int) -> float:
+        """Return the error of an entry in units of its distance to its neighbours, from its column.
+
+        At the end of a domain other powers than whole ones occur (t^1.5), which extrapolation does not
+        remove. Where a column's changes fall by a ratio r each, those to come add up to r / (1 - r) of the
+        last; twice that is allowed.
+        """
+        if i < j + 2:
+            return 4.0
+        last, before, first = (self.rows[i - k][j] for k in range(3))
+        now, then = abs(last - before), abs(before - first)
+        if now <= 2 * self.noise / self.steps[i]:
+            return 1.0
+        ratio = now / then if then > 0 else 1.0
+        return max(1.0, 2 * ratio / (1 - ratio)) if ratio < 1 else float("inf")
 
     def converges(self) -> bool:
         """Whether the last halving of the step changed the quotient clearly less than the one before."""
