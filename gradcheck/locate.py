@@ -8,7 +8,9 @@ wrong a sample tells as much as the whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+import time
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,13 +22,19 @@ _DENSE = 12
 # At most this many ranges are probed in a search, and entries examined in a sample.
 _SEARCH = 160
 _SAMPLE = 96
+# Up to this size all entries are examined at once; above it a search may be cheaper.
+_SMALL = 128
+# So often the rest is searched again.
+_ROUNDS = 3
+# Fewer entries than this are examined however long that takes.
+_LEAST = 16
 # A probe of one entry takes about this many evaluations.
 _PER_ENTRY = 5
 
 
 @dataclass
 class Entries:
-    """Entries examined each on its own. ``flat`` holds their positions in C order; the rest is parallel to it.
+    """Entries examined each on its own. ``flat`` holds their positions in C order; the rest is parallel.
 
     ``exact`` says that every entry not listed is known to be right (or that none is unlisted). ``probes`` are
     those made for one entry alone; ``pulled`` is what the entries were compared with.
@@ -48,13 +56,23 @@ class Entries:
         return result
 
 
-def examine(exam: Examination, pulled: Pulled, name: str, flat: np.ndarray, exact: bool) -> Entries:
-    """Estimate the listed entries of one leaf's gradient, each on its own."""
+def examine(
+    exam: Examination, pulled: Pulled, name: str, flat: np.ndarray, exact: bool, seconds: float = math.inf
+) -> Entries:
+    """Estimate the listed entries of one leaf's gradient, each on its own.
+
+    Where that takes longer than ``seconds``, the rest of the list is left out.
+    """
+    deadline = time.perf_counter() + seconds
     value = exam.values[name]
     is_complex = value.dtype.kind == "c"
     scales = np.broadcast_to(exam.scales[name], value.shape).reshape(-1)
-    rows, probes = [], []
+    rows: list[tuple[complex, complex, float, bool]] = []
+    probes: list[Probe] = []
     for i in flat:
+        if len(rows) >= _LEAST and time.perf_counter() > deadline:
+            flat, exact = flat[: len(rows)], False
+            break
         units: tuple[complex, ...] = (1.0, 1.0j) if is_complex else (1.0,)
         expected, uncertainty, kink = 0.0 + 0.0j, 0.0, False
         claimed = pulled.gradients[name].reshape(-1)[i]
@@ -90,21 +108,35 @@ def entry_probe(
     return exam.along(pulled, direction, blind=blind)
 
 
-def locate(exam: Examination, pulled: Pulled, name: str, affordable: int) -> Entries:
+def locate(
+    exam: Examination, pulled: Pulled, name: str, affordable: int, seconds: float = math.inf
+) -> Entries:
     """Find and examine the wrong entries of a leaf whose probe was suspect.
 
-    ``affordable`` is the number of entries that may be examined one by one.
+    ``affordable`` is the number of entries that may be examined one by one, within ``seconds``: what an
+    evaluation takes was measured on a few, and may turn out to be more.
     """
     size = exam.values[name].size
     keep = pulled.finite.get(name)
     known = np.arange(size) if keep is None else np.flatnonzero(keep)
-    if known.size <= affordable:
+    if known.size <= min(affordable, _SMALL):
         return examine(exam, pulled, name, known, exact=True)
-    found = _search(exam, pulled, name)
-    if found is not None:
+    found, complete = _search(exam, pulled, name)
+    if complete:
         return examine(exam, pulled, name, found, exact=True)
-    count = int(min(max(affordable, 32), _SAMPLE * 4, known.size))
-    return examine(exam, pulled, name, _spread(known, count, exam.generator), exact=False)
+    if known.size <= affordable:
+        listed = known
+    else:
+        listed = _spread(known, int(min(max(affordable, 32), _SAMPLE * 4)), exam.generator)
+    ordered = np.concatenate([found, exam.generator.permutation(np.setdiff1d(listed, found))])
+    exact = ordered.size == known.size
+    return _sorted(examine(exam, pulled, name, ordered, exact, seconds))
+
+
+def _sorted(entries: Entries) -> Entries:
+    order = np.argsort(entries.flat)
+    columns = ("flat", "claimed", "expected", "uncertainty", "kink")
+    return replace(entries, **{column: getattr(entries, column)[order] for column in columns})
 
 
 def _spread(known: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
@@ -114,13 +146,38 @@ def _spread(known: np.ndarray, count: int, generator: np.random.Generator) -> np
     return np.unique(np.concatenate([ends, chosen]))
 
 
-def _search(exam: Examination, pulled: Pulled, name: str) -> np.ndarray | None:
+def _search(exam: Examination, pulled: Pulled, name: str) -> tuple[np.ndarray, bool]:
+    """Find wrong entries, and say whether that is all of them; where the errors are dense it is not.
+
+    Halving follows the largest errors, and may lose small ones beside them. So what was found is taken out,
+    and the rest is probed: while it is off, it is searched in its turn.
+    """
+    found = np.zeros(0, dtype=int)
+    for _ in range(_ROUNDS):
+        weights = _weights(exam, pulled, name)
+        weights[found] = 0
+        more = _halve(exam, pulled, name, weights)
+        if more is None or not more.size:
+            return found, False
+        found = np.union1d(found, more)
+        if _rest_is_right(exam, pulled, name, found):
+            return found, True
+    return found, False
+
+
+def _rest_is_right(exam: Examination, pulled: Pulled, name: str, found: np.ndarray) -> bool:
+    weights = _weights(exam, pulled, name)
+    weights[found] = 0
+    direction = {name: directions.like(exam.variables[name], weights.reshape(exam.values[name].shape))}
+    return not exam.along(pulled, direction).suspect
+
+
+def _halve(exam: Examination, pulled: Pulled, name: str, weights: np.ndarray) -> np.ndarray | None:
     """Halve ranges until single entries remain; None where the errors are dense.
 
     A range's residual <claimed - true, v> costs two evaluations; that of the other half is the difference
     to their parent's. A half is followed where its residual is not small beside its parent's.
     """
-    weights = _weights(exam, pulled, name)
     whole, noise = _residual(exam, pulled, name, weights, 0, weights.size)
     ranges, found, probes = [(0, weights.size, whole)], [], 1
     while ranges:

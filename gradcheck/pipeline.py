@@ -130,7 +130,7 @@ def _clean(screening: Screening, name: str, outcome: Outcome, shared: int) -> tu
 
 def _located(outcome: Outcome, name: str, seconds: float, pulled: Pulled) -> Entries:
     affordable = affordable_entries(outcome.exam.seconds_per_evaluation, seconds)
-    return locate(outcome.exam, pulled, name, affordable)
+    return locate(outcome.exam, pulled, name, affordable, 2 * seconds)
 
 
 def _examine_suspect(outcome: Outcome, name: str, look: Callable[[Pulled], Entries]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from gradcheck import findings
 from gradcheck.examination import Probe
-from gradcheck.locate import affordable_entries, locate
+from gradcheck.locate import affordable_entries, examine
 from gradcheck.numerical import directions
 from gradcheck.report.records import Verdict
 
@@ -51,7 +51,8 @@ def _entries(outcome: Outcome, name: str, seconds: float) -> None:
     exam, finding = outcome.exam, outcome.findings[name]
     affordable = affordable_entries(exam.seconds_per_evaluation, seconds)
     if finding.entries is None and exam.values[name].size <= affordable:
-        entries = locate(exam, outcome.pulls[0], name, affordable)
+        keep = outcome.pulls[0].finite.get(name, np.ones(exam.values[name].shape, dtype=bool))
+        entries = examine(exam, outcome.pulls[0], name, np.flatnonzero(keep), exact=True, seconds=2 * seconds)
         findings.from_entries(exam, outcome.pulls[0], finding, entries, outcome.tolerances[name])
 
 
