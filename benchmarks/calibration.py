@@ -368,7 +368,8 @@ def main() -> None:
     if options.violations:
         for trial in beyond:
             console.print(
-                f"{trial.excess:.3g} bars: {trial.group}: {trial.name}, {trial.mode}: true {trial.truth:.17g}, "
+                f"{trial.excess:.3g} bars: {trial.group}: {trial.name}, {trial.mode}: "
+                f"true {trial.truth:.17g}, "
                 f"estimate {trial.value:.17g} +- {trial.uncertainty:.2g} {trial.message}",
                 highlight=False,
                 soft_wrap=True,

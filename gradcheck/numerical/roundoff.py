@@ -85,8 +85,11 @@ def _values(line: Line, spacing: float) -> np.ndarray | None:
 
 
 def _noise_level(values: np.ndarray) -> float:
+    largest = float(np.abs(values).max())
+    if largest == 0:
+        return 0.0
     levels = []
-    differences = values
+    differences = values / largest  # so that squares neither overflow nor vanish
     for k in range(1, len(values)):
         differences = np.diff(differences)
         scale = math.factorial(k) ** 2 / math.factorial(2 * k)
@@ -94,5 +97,5 @@ def _noise_level(values: np.ndarray) -> float:
     candidates = levels[1:]  # first differences still hold the slope
     for low, high in pairwise(candidates):
         if high > 0 and 0.25 <= low / high <= 4:
-            return max(low, high)
-    return candidates[-1]
+            return max(low, high) * largest
+    return candidates[-1] * largest
