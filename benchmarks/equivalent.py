@@ -104,8 +104,8 @@ EQUIVALENT: tuple[tuple[str, str, str], ...] = (
         "there a is 0, and 0 divided by anything is 0",
     ),
     ("_layer_norm_vjp", r"trailing = _trailing\(output\.ndim, axes\)", RANKS),
-    ("_layer_norm_vjp", r".*unbroadcast\(cotangent \* z, bias\.shape\).*", SHAPES),
-    ("_layer_norm_vjp", r".*unbroadcast\(cotangent, gain\.shape\).*", SHAPES),
+    ("_layer_norm_vjp", r".*\* z, bias\.shape\), unbroadcast\(cotangent, bias\.shape\)\)", SHAPES),
+    ("_layer_norm_vjp", r".*\* z, gain\.shape\), unbroadcast\(cotangent, gain\.shape\)\)", SHAPES),
     ("_batch_norm_vjp", r".*output\.ndim.*", RANKS),
     (
         "_max_pool2d_vjp",
