@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from gradcheck import findings
 from gradcheck.every import Tally, examine_every
 from gradcheck.findings import Finding
-from gradcheck.numerical import roundoff
+from gradcheck.numerical import directions, roundoff
 from gradcheck.numerical.derivative import line_step
 from gradcheck.progress import Watch
 from gradcheck.report.records import Verdict
@@ -29,8 +29,9 @@ AUTO_SECONDS = 5.0
 # A leaf is moved alone where its own error bar would be this much narrower: a share of the shared one. Of a
 # gradient of zeros, whose size says nothing, less.
 _NARROWER, _OF_ZEROS = 0.1, 1e-3
-# Directions for one leaf: one more sees 25 times smaller errors with the same probability.
-_ALONE = 2
+# Directions for one leaf alone. With the same probability two see 32 times smaller errors than one, four 178
+# times: that is cheaper than entries.
+_ALONE = 4
 _NAMED = 4
 
 
@@ -39,24 +40,26 @@ def look_alone(outcome: Outcome, screening: Screening, known: Sequence[str]) -> 
     start = time.perf_counter()
     for name in known:
         finding = outcome.findings[name]
-        if finding.shared == 1 or name in screening.suspects or not _short(outcome, finding):
+        if name in screening.suspects or not _short(outcome, finding):
             continue
         if time.perf_counter() - start > AUTO_SECONDS:
             break
-        if not _tells_more_alone(outcome, finding):
-            continue
-        probes = []
-        for k in range(_ALONE):
-            probes.append(outcome.exam.probe(outcome.pulls[k % len(outcome.pulls)], [name]))
-            finding = findings.from_probes(
-                name, list(probes), 1, outcome.tolerances[name], outcome.exam.magnitude
-            )
-            if probes[-1].suspect or not _short(outcome, finding):
-                break
-        outcome.findings[name] = finding
+        if finding.shared == 1 or _tells_more_alone(outcome, finding):
+            _more_directions(outcome, screening, finding)
+    outcome.seconds_alone = time.perf_counter() - start
+
+
+def _more_directions(outcome: Outcome, screening: Screening, finding: Finding) -> None:
+    """Add directions of one leaf until their power suffices, or one of them is off."""
+    exam, name = outcome.exam, finding.name
+    probes = list(finding.probes) if finding.shared == 1 else []
+    while len(probes) < _ALONE and _short(outcome, finding):
+        probes.append(exam.probe(outcome.pulls[len(probes) % len(outcome.pulls)], [name]))
+        finding = findings.from_probes(name, list(probes), 1, outcome.tolerances[name], exam.magnitude)
         if probes[-1].suspect:
             screening.suspects.append(name)
-    outcome.seconds_alone = time.perf_counter() - start
+            break
+    outcome.findings[name] = finding
 
 
 def look_at_entries(outcome: Outcome, known: Sequence[str]) -> None:
@@ -110,7 +113,11 @@ def _short(outcome: Outcome, finding: Finding) -> bool:
 def _tells_more_alone(outcome: Outcome, finding: Finding) -> bool:
     size, own = _size(finding), _resolution(outcome, finding)
     shared = min(probe.uncertainty for probe in finding.probes)
-    return own < _OF_ZEROS * shared if size == 0 else own < min(size, _NARROWER * shared)
+    if size == 0:
+        return own < _OF_ZEROS * shared
+    least = directions.detectable(own, size, _ALONE)
+    reached = least is not None and least <= outcome.tolerances[finding.name].relative
+    return reached or own < min(size, _NARROWER * shared)
 
 
 def _resolution(outcome: Outcome, finding: Finding) -> float:

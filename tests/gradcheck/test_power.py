@@ -90,7 +90,7 @@ class Noisy(torch.autograd.Function):
 
 
 def test_what_directions_do_not_see_is_looked_at_entry_by_entry():
-    offset = torch.full((30,), 30.0, dtype=torch.float64)
+    offset = torch.full((30,), 100.0, dtype=torch.float64)
     x = torch.linspace(1, 2, 30, dtype=torch.float64, requires_grad=True)
     report = gradcheck.verify(Noisy.apply, x, offset, variations=False)
     found = report.parameters["inputs[0]"]
@@ -102,7 +102,7 @@ def test_what_directions_do_not_see_is_looked_at_entry_by_entry():
 
 def test_what_there_is_no_time_for_is_said_with_what_would_check_it(monkeypatch):
     monkeypatch.setattr(power, "AUTO_SECONDS", -1.0)
-    offset = torch.full((30,), 30.0, dtype=torch.float64)
+    offset = torch.full((30,), 100.0, dtype=torch.float64)
     x = torch.linspace(1, 2, 30, dtype=torch.float64, requires_grad=True)
     report = gradcheck.verify(Noisy.apply, x, offset, variations=False)
     (note,) = report.notes
@@ -112,7 +112,7 @@ def test_what_there_is_no_time_for_is_said_with_what_would_check_it(monkeypatch)
 
 
 def test_probe_looks_at_no_entries_and_every_at_all():
-    offset = torch.full((30,), 30.0, dtype=torch.float64)
+    offset = torch.full((30,), 100.0, dtype=torch.float64)
     x = torch.linspace(1, 2, 30, dtype=torch.float64, requires_grad=True)
     seen = {
         effort: gradcheck.verify(Noisy.apply, x, offset, effort=effort, variations=False)
