@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
@@ -28,6 +28,7 @@ class SecondOrderSubject:
         self.variables = {**first.variables, **self.cotangents}
         with torch.enable_grad():
             found = self._backward({}, create_graph=True)[2]
+        _refuse_delayed_errors(found.values())
         self.outputs_of = [name for name, g in found.items() if g is not None and g.requires_grad]
         self.constant = [name for name, g in found.items() if g is not None and not g.requires_grad]
         if not self.outputs_of:
@@ -87,3 +88,20 @@ class SecondOrderSubject:
 
 def _dense(gradient: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(like) if gradient is None else gradient.detach().clone()
+
+
+def _refuse_delayed_errors(gradients: Iterable[torch.Tensor | None]) -> None:
+    """Raise what ``backward()`` would raise further on.
+
+    ``torch.autograd.grad`` visits only nodes on the way to its inputs, and the node that
+    ``once_differentiable`` leaves behind leads nowhere: its error would turn into a missing gradient.
+    """
+    nodes = [g.grad_fn for g in gradients if g is not None and g.grad_fn is not None]
+    seen = set(nodes)
+    while nodes:
+        node = nodes.pop()
+        if type(node).__name__ == "Error":
+            raise RuntimeError("a Function on the way is marked with @once_differentiable")
+        more = {following for following, _ in node.next_functions if following is not None} - seen
+        seen |= more
+        nodes += more
