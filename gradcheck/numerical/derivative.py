@@ -86,11 +86,12 @@ def along(
     second_opinion: bool = True,
     climb: bool = True,
     input_noise: float = 0.0,
+    wanted: float = float("inf"),
 ) -> Estimate:
     """Estimate the derivative along a line whose cotangent is already flat. See ``derivative``.
 
-    ``input_noise`` is the rounding error of <u, y> that comes from rounding theta + t v. Without
-    ``climb`` the quick estimate is returned even where it disagrees with the claimed value.
+    ``input_noise`` is the rounding error of <u, y> that comes from rounding theta + t v. A quick estimate
+    with a bound beyond ``wanted`` is refined, for two more evaluations. Without ``climb`` the quick estimate is returned even where it disagrees with the claimed value.
     """
     base = line(0.0)
     if base is None:
@@ -98,7 +99,7 @@ def along(
     noise = roundoff.floor(base, line.cotangent, epsilon) + input_noise
     step = line_step(epsilon)
     quick = _quick(line, step, noise)
-    if quick is not None and quick.bound > epsilon**REFINE * quick.scale:
+    if quick is not None and quick.bound > min(epsilon**REFINE * quick.scale, wanted):
         quick = _refined(line, step, noise, quick)
     settled = None if quick is None else _settled(quick, line, claimed, epsilon, noise, second_opinion)
     if settled is not None:

@@ -18,6 +18,8 @@ from gradcheck.subjects.base import Array
 _HIDES = math.sqrt(2 / math.pi)
 # Entries of one leaf that span more than this are each moved by their own magnitude.
 _SPAN = 1e8
+# Sums of squares between these have neither overflowed nor lost their small terms.
+_TINY, _HUGE = 1e-280, 1e280
 
 
 def like(template: Array, values: np.ndarray) -> Array:
@@ -100,11 +102,14 @@ def direction(
 
 def inner(gradient: Array, direction: Array) -> tuple[float, float]:
     """Return Re <gradient, direction> and the root of the sum of squared products, its typical size."""
-    product = products(gradient, direction)
-    size = float(abs(product).max()) if product.size else 0.0
+    product = products(gradient, direction).reshape(-1)
+    total, squares = float(product.sum()), float(product @ product)
+    if _TINY < squares < _HUGE or not product.size:
+        return total, math.sqrt(squares)
+    size = float(abs(product).max())
     if not math.isfinite(size) or size == 0:
-        return float(product.sum()), size
-    return float(product.sum()), size * math.sqrt(float(((product / size) ** 2).sum()))
+        return total, size
+    return total, size * math.sqrt(float(((product / size) ** 2).sum()))
 
 
 def products(gradient: Array, direction: Array) -> Any:
