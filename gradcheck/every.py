@@ -17,7 +17,8 @@ import numpy as np
 from gradcheck.examination import Examination, Pulled
 from gradcheck.locate import Entries, examine
 from gradcheck.numerical.together import Together
-from gradcheck.progress import Watch, duration
+from gradcheck.progress import Watch
+from gradcheck.report.words import duration
 
 # Fewer entries than this are not worth asking whether they can be evaluated together.
 _FEWEST = 8

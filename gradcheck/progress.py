@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from gradcheck.report.words import duration
+
 # After so many seconds there is an estimate; what is expected to take longer than the second is announced.
 _FIRST, LONG = 0.5, 5.0
 _lent: ContextVar[Any] = ContextVar("bar", default=None)
@@ -82,13 +84,6 @@ class Watch:
         )
         self._bar, self._task = bar, bar.add_task("every entry", total=self.total)
         bar.start()
-
-
-def duration(seconds: float) -> str:
-    """Return a time to about two digits."""
-    if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _visible() -> bool:

@@ -45,7 +45,7 @@ ALLOWED = (
     ("gradcheck/strategies", {"numpy", "gradcheck", "hypothesis", "torch"}),
     ("gradcheck/plugin", {"gradcheck", "pytest"}),
     ("gradcheck/pytest_plugin.py", {"gradcheck", "pytest"}),
-    ("gradcheck/progress.py", {"rich"}),
+    ("gradcheck/progress.py", {"gradcheck", "rich"}),
     ("gradcheck", {"numpy", "gradcheck", "torch"}),
 )
 

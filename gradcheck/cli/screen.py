@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from gradcheck.progress import shown_in
 from gradcheck.report.records import Report
 from gradcheck.report.sentences import headline
 from gradcheck.report.text import STYLES, make_console, say, show
@@ -78,7 +79,8 @@ class Screen:
         with Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True) as bar:
             self._progress, self._task = bar, bar.add_task("", total=total)
             try:
-                yield
+                with shown_in(bar):
+                    yield
             finally:
                 self._progress = self._task = None
 

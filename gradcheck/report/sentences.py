@@ -203,7 +203,7 @@ def blame_lines(blame: Blame) -> list[str]:
 
 
 def cost_line(report: Report) -> str:
-    """Return what the verification took, which variations were tried, and the seed."""
+    """Return what the verification took, which variations were tried, the effort, the seed."""
     cost = report.cost
     parts = [
         f"{counted(cost.forward_evaluations, 'forward evaluation')}",
@@ -213,4 +213,5 @@ def cost_line(report: Report) -> str:
     tried = len(report.variations) - skipped
     if report.variations:
         parts.append(f"{counted(tried, 'variation')} tried" + (f", {skipped} skipped" if skipped else ""))
-    return f"{', '.join(parts)}, {duration(cost.seconds)}, seed {report.seed}"
+    effort = [f"effort {plain(str(report.options['effort']))}"] if "effort" in report.options else []
+    return ", ".join([*parts, duration(cost.seconds), *effort, f"seed {report.seed}"])
