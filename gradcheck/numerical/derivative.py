@@ -91,7 +91,8 @@ def along(
     """Estimate the derivative along a line whose cotangent is already flat. See ``derivative``.
 
     ``input_noise`` is the rounding error of <u, y> that comes from rounding theta + t v. A quick estimate
-    with a bound beyond ``wanted`` is refined, for two more evaluations. Without ``climb`` the quick estimate is returned even where it disagrees with the claimed value.
+    with a bound beyond ``wanted`` is refined, for two more evaluations. Without ``climb`` the quick estimate
+    is returned even where it disagrees with the claimed value.
     """
     base = line(0.0)
     if base is None:
