@@ -44,7 +44,7 @@ def look_alone(outcome: Outcome, screening: Screening, known: Sequence[str]) -> 
             continue
         if time.perf_counter() - start > AUTO_SECONDS:
             break
-        if finding.shared == 1 or _tells_more_alone(outcome, finding):
+        if _tells_more_alone(outcome, finding):
             _more_directions(outcome, screening, finding)
     outcome.seconds_alone = time.perf_counter() - start
 
@@ -111,13 +111,14 @@ def _short(outcome: Outcome, finding: Finding) -> bool:
 
 
 def _tells_more_alone(outcome: Outcome, finding: Finding) -> bool:
+    """Whether directions of the leaf alone, but for rounding, reach its tolerance or come nearer."""
     size, own = _size(finding), _resolution(outcome, finding)
     shared = min(probe.uncertainty for probe in finding.probes)
     if size == 0:
         return own < _OF_ZEROS * shared
     least = directions.detectable(own, size, _ALONE)
     reached = least is not None and least <= outcome.tolerances[finding.name].relative
-    return reached or own < min(size, _NARROWER * shared)
+    return reached or (finding.shared > 1 and own < min(size, _NARROWER * shared))
 
 
 def _resolution(outcome: Outcome, finding: Finding) -> float:
