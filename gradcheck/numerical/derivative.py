@@ -296,23 +296,26 @@ def _step_function(line: Line, epsilon: float, noise: float) -> Estimate | None:
         return None
     if not any(value is not None and bool((value != base).any()) for value in far):
         return None
-    if _first_change(line, base, step) <= _COARSE:
+    if _first_change(line, base, step, epsilon) <= _COARSE:
         return None
     message = "the outputs are constant near this point: a step function, whose derivative is zero"
     return Estimate(0.0, noise / step, 0.0, 0.0, evaluations=line.evaluations, message=message)
 
 
-def _first_change(line: Line, base: Vector, step: float) -> float:
-    """Return the smallest change of an output met when going to 0, as a share of the largest output."""
-    smallest = math.inf
+def _first_change(line: Line, base: Vector, step: float, epsilon: float) -> float:
+    """Return the smallest change of an output met when going to 0, as a share of the largest output.
+
+    Changes of a few last digits, as adding t to a large number and taking it away again leaves, are none.
+    """
+    smallest, largest = math.inf, max(float(abs(base).max()), 1e-300)
     for k in range(1, -int(math.log2(_STAIR))):
         for sign in (1, -1):
             value = line(sign * step / 2**k)
             if value is not None:
                 changed = abs(value - base)
-                changed = changed[changed > 0]
+                changed = changed[changed > 2**8 * epsilon * largest]
                 smallest = min(smallest, float(changed.min()) if changed.shape[0] else math.inf)
-    return smallest / max(float(abs(base).max()), 1e-300)
+    return smallest / largest
 
 
 def _at_the_end_of_the_domain(line: Line, step: float, noise: float) -> Estimate:

@@ -103,7 +103,8 @@ def direction(
 def inner(gradient: Array, direction: Array) -> tuple[float, float]:
     """Return Re <gradient, direction> and the root of the sum of squared products, its typical size."""
     product = products(gradient, direction).reshape(-1)
-    total, squares = float(product.sum()), float(product @ product)
+    with np.errstate(over="ignore"):  # the squares may overflow: then they are scaled
+        total, squares = float(product.sum()), float(product @ product)
     if _TINY < squares < _HUGE or not product.size:
         return total, math.sqrt(squares)
     size = float(abs(product).max())
