@@ -19,8 +19,10 @@ from pathlib import Path
 import pytest
 from docs_pages import DOCS, blocks
 
-# Run by test_diagnose_docs.py, which also compares them with the table of diagnoses.
-ELSEWHERE = {"diagnoses.md", "tutorial-numpy.md"}
+# Run by test_diagnose_docs.py, which also compares them with the table of diagnoses, and by
+# test_docs_engines.py: programs of other libraries, each in a process of its own.
+ELSEWHERE = {"diagnoses.md", "tutorial-numpy.md", "engines.md"}
+EXTRAS = {"tutorial-jax.md": "jax"}  # pages that an optional library is needed for
 PAGES = sorted(path.name for path in DOCS.glob("*.md") if path.name not in ELSEWHERE)
 LANGUAGES = {"python", "console", "bash", "text", "toml", "yaml", "json"}
 # What depends on the machine: times, error bars, rounding errors, counts that these decide.
@@ -47,6 +49,8 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_page_is_true(page, folder):
+    if page in EXTRAS:
+        pytest.importorskip(EXTRAS[page])
     scope = {"__name__": "docs"}
     printed = ""
     for block in blocks(page):

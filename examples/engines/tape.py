@@ -3,9 +3,12 @@
 gradcheck verify examples/engines/tape.py:engine --cases 2000
 """
 
+import sys
+
 import numpy as np
 
 from gradcheck.engines.adapter import Adapter
+from gradcheck.engines.snippets import Language
 
 
 class Variable:
@@ -76,6 +79,14 @@ class Tape(Adapter):
 
     name = "tape"
     operations = {"add": add, "multiply": multiply, "relu": relu, "sum": total, "tanh": tanh}  # noqa: RUF012 - read only
+    # how a user of the tape writes, for programs that show a mistake without gradcheck
+    language = Language(
+        preamble="import numpy as np\nimport tape",
+        leaf="{name} = tape.Variable({array})",
+        backward="{output}.backward()",
+        gradient="{name}.gradient",
+        modules={"tape": sys.modules[__name__]},
+    )
 
     def differentiate(self, function, leaves):
         """Run a graph forward and backward."""

@@ -54,6 +54,8 @@ def take(a: Tensor, indices: Array, axis: int = 0) -> Tensor:
 
 def pad(a: Tensor, width: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
     """Put ``value`` around."""
+    if len(width) == 0:  # jnp.pad takes no array without axes
+        return a
     return jnp.pad(a, width, constant_values=value)
 
 
