@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks import engines_page
 from benchmarks.special_values import special_cases
 from cases import Case, CaseError, shrink, to_json
 from gradcheck import verify_case
@@ -280,7 +281,11 @@ def survey(engine: Engine, work: Work) -> tuple[Survey, list[SuiteResult], Count
     if work.special:
         outcome = conformance.check(engine)
         counts.update({"conformance met": len(outcome.met), "conformance broken": len(outcome.broken)})
-        for operation, kind, case in special_cases(engine):
+        chosen = list(special_cases(engine))
+        np.random.default_rng(work.seed).shuffle(chosen)  # where time runs out, no operation is left out
+        for operation, kind, case in chosen:
+            if time.perf_counter() > work.deadline:
+                break
             counts["special values"] += 1
             found.take(case, operation, kind)
 
@@ -344,9 +349,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--families", default=",".join(FAMILIES))
     parser.add_argument("--no-special", action="store_true", help="generated cases only")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="end the generated cases after these")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end after these")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--render", type=Path, help="write the page from the JSON files named instead")
     given = parser.parse_args()
+    if given.render:
+        given.render.write_text(engines_page.render(map(Path, given.library)), encoding="utf-8")
+        return
     warnings.simplefilter("ignore")
     everything = []
     for library in given.library:
