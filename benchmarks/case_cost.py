@@ -26,7 +26,7 @@ from cases import FAMILIES, Case
 from gradcheck.engines.reference import ReferenceEngine
 from gradcheck.engines.torch import TorchEngine
 from gradcheck.engines.torch.engine import to_tensor, twin
-from gradcheck.report.records import Report
+from gradcheck.suite.examine import resolution
 from gradcheck.suite.plan import tickets
 from gradcheck.verification import verify_case
 
@@ -88,17 +88,6 @@ def fast_mode(case: Case) -> Callable[[], Any] | None:
     except Exception:  # it raises on outputs that depend on no input
         return None
     return check
-
-
-def resolution(report: Report) -> float | None:
-    """Return the coarsest error bar of a report's parameters, as a share of what was compared."""
-    shares = [
-        comparison.uncertainty / abs(comparison.expected)
-        for result in report.parameters.values()
-        for label, comparison in result.comparisons.items()
-        if label == "finite differences" and comparison.expected
-    ]
-    return max(shares, default=None)
 
 
 def _seconds(run: Callable[[], Any]) -> float:
