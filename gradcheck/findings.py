@@ -84,6 +84,8 @@ def from_probes(name: str, probes: list[Probe], shared: int, tol: Tolerance, mag
     )
     if worst.estimate.resolved and not worst.estimate.kink:
         finding.digits = judge.digits(worst.discrepancy, size) if size > worst.uncertainty else None
+        if 0 < size <= worst.uncertainty and finding.verdict is Verdict.PASS:
+            finding.notes.append(f"its gradient is zero to within {worst.uncertainty:.1g}")
     return finding
 
 
@@ -225,7 +227,8 @@ def coverage(exam: Examination, finding: Finding) -> Coverage:
     total = int(exam.values[finding.name].size)
     resolution = max((probe.uncertainty for probe in finding.probes), default=math.inf)
     sizes = [probe.parts[finding.name][1] for probe in finding.probes]
-    least = directions.detectable(resolution, min(sizes, default=0.0), len(finding.probes))
+    size = min(sizes, default=0.0)
+    least = directions.detectable(resolution, size, len(finding.probes)) if size > resolution else None
     return Coverage(len(finding.probes), entries, total, least, finding.shared)
 
 

@@ -56,12 +56,15 @@ def screen(exam: Examination, pulled: Pulled, tolerances: Mapping[str, Tolerance
 def _tells_enough(probe: Probe, tolerances: Mapping[str, Tolerance], magnitude: float) -> bool:
     """Whether a probe on smooth ground sees what each parameter's tolerance forbids, with 99.9% probability.
 
-    Where a gradient is zero, that of all parameters is the scale, or the outputs are (``magnitude``).
+    Where a gradient is zero as far as can be told, that of all parameters is the scale, or the outputs are
+    (``magnitude``).
     """
     if probe.suspect or probe.estimate.kink:
         return False
     for name, tolerance in tolerances.items():
-        visible = directions.detectable(probe.uncertainty, probe.parts[name][1] or probe.size or magnitude, 1)
+        size = probe.parts[name][1]
+        scale = size if size > probe.uncertainty else probe.size or magnitude
+        visible = directions.detectable(probe.uncertainty, scale, 1)
         if visible is None or visible > tolerance.relative:
             return False
     return True

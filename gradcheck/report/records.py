@@ -47,7 +47,8 @@ class Coverage:
     """How much of a parameter was looked at, and the smallest error that would have been seen.
 
     ``detectable`` is relative to the norm of the parameter's gradient: an error of at least that size
-    would have been seen with probability 99.9%. ``shared`` counts the parameters perturbed together.
+    would have been seen with probability 99.9%; None where there is no telling the gradient from zero.
+    ``shared`` counts the parameters perturbed together.
     """
 
     directions: int
