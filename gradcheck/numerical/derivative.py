@@ -212,10 +212,22 @@ def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: fl
     table.noise = noise = max(noise, 2 * roundoff.measured(line, epsilon))
     value, bound, at = table.best(consistent=True)
     if _unsettled(line, claimed, value, bound, epsilon, noise):
-        kink = kinks.find(line, min(at, step / 4), noise) or kinks.find(line, epsilon**0.375, noise)
+        kink = _kink(line, (min(at, step / 4), epsilon**0.375, epsilon**0.5), noise)
         if kink is not None:
             return _at_a_kink(kink, line, table, at)
     return _smooth(value, bound, line, table)
+
+
+def _kink(line: Line, steps: Sequence[float], noise: float) -> kinks.Interval | None:
+    """Return the sharpest interval found: a kink beside this one looks like part of it from afar."""
+    best: kinks.Interval | None = None
+    for step in steps:
+        found = kinks.find(line, step, noise)
+        if found is not None and (best is None or found.uncertainty < best.uncertainty):
+            best = found
+        if best is not None and best.uncertainty <= _POOR * max(abs(best.lower), abs(best.upper)):
+            break
+    return best
 
 
 def _unsettled(

@@ -72,7 +72,10 @@ def gaussian(shape: tuple[int, ...], is_complex: bool, generator: np.random.Gene
 
 
 def scale(value: np.ndarray) -> np.ndarray | float:
-    """Return how far to move a leaf: its root mean square, or per entry where magnitudes span too much."""
+    """Return how far to move a leaf: its root mean square; where magnitudes span too much, each entry its own.
+
+    Zeros then move by the median: beside 1e-9, moving a zero by as little would drown in rounding.
+    """
     magnitude = np.abs(value)
     usable = np.isfinite(magnitude) & (magnitude > 0)
     positive = magnitude if usable.all() else magnitude[usable]
@@ -80,7 +83,7 @@ def scale(value: np.ndarray) -> np.ndarray | float:
         return 1.0
     smallest, largest = float(positive.min()), float(positive.max())
     if largest / smallest > _SPAN:
-        return np.where(magnitude > 0, magnitude, smallest)
+        return np.where(magnitude > 0, magnitude, float(np.median(positive)))
     return largest * math.sqrt(float(np.mean((positive / largest) ** 2)))
 
 

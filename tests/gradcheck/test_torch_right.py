@@ -126,11 +126,11 @@ KINKED = {
 
 
 @pytest.mark.parametrize("name", KINKED)
-@pytest.mark.parametrize("away", [0.0, 5e-7, 1e-12])
+@pytest.mark.parametrize("away", [0.0, 5e-7, 1e-9, 1e-12])
 def test_at_and_near_kinks_and_ties(name, away):
     x = torch.tensor([[0.0, 1.0, 1.0, -2.0], [0.0, 0.0, 3.0, 3.0]], dtype=DOUBLE) + away * torch.arange(4)
     report = gradcheck.verify(KINKED[name], x.requires_grad_())
-    assert report.verdict == "pass" if away == 0 else report.verdict != "fail", str(report)
+    assert report.verdict == "pass", str(report)
 
 
 @pytest.mark.parametrize("scale", [1e-100, 1e-30, 1e30, 1e150])
