@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 KINK, WRONG, NAN, PRECISION, RAISES = (
     "convention at a kink",
@@ -28,6 +29,24 @@ class Note:
 
 
 Key = tuple[str, str, str]
+
+# Met while an adapter was written, and so not by a survey.
+EXTRA: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    (
+        "tinygrad",
+        {
+            "operation": "leaf",
+            "kind": WRONG,
+            "where": ["the adapter"],
+            "leaf": "x",
+            "claimed": "None",
+            "true": "6.0",
+            "count": 1,
+            "snippet": "import numpy as np\nfrom tinygrad import Tensor\n\nx = Tensor(np.asarray(3.0))\n\n"
+            "(x * x).backward()\nprint('x', x.grad)",
+        },
+    ),
+)
 
 _MAXIMUM = (
     "At a tie both arguments get 0, although moving both together moves the result: in the direction (1, "
@@ -110,7 +129,11 @@ NOTES: Mapping[Key, Note] = {
     ("jax", "abs", KINK): Note(
         "abs at 0", KINK, "The gradient is 1, the slope on the right; others choose 0."
     ),
-    ("jax", "clip", KINK): Note("clip on its bound", KINK, _CLIP),
+    ("jax", "clip", KINK): Note(
+        "clip on its bound",
+        KINK,
+        "On the bound itself the gradient is 1/2, from the inside it is 1. Both are fine.",
+    ),
     ("jax", "leaky_relu", KINK): Note("leaky_relu at 0", KINK, "The claim is the slope on the right."),
     ("jax", "norm", _NOT_FINITE): Note("norm of a zero vector", NAN, _NAN_AT_ZERO),
     ("jax", "power", _NOT_FINITE): Note(
@@ -135,6 +158,42 @@ NOTES: Mapping[Key, Note] = {
         "exp(x)), and both "
         "have the gradient 0 there.",
     ),
+    ("tinygrad", "leaf", WRONG): Note(
+        "a tensor without axes",
+        "wrong gradient (none)",
+        "Such a tensor is a constant to tinygrad. `Tensor.gradient` refuses it (a weak Tensor); "
+        "`backward` leaves "
+        "its gradient None and says nothing. The adapter reshapes a tensor of one entry instead.",
+    ),
+    ("tinygrad", "elu", _NOT_FINITE): Note(
+        "elu of large numbers",
+        NAN,
+        "elu(x) is x there. Its other half, relu(1 - exp(x)), overflows, and 0 * inf is NaN: from 710 on "
+        "in float64, "
+        "from 89 on in float32.",
+    ),
+    ("tinygrad", "elu", PRECISION): Note(
+        "elu of small negative numbers",
+        PRECISION,
+        "It is computed with 1 - exp(x), of which 8 digits are left at 1e-8 and none at 1e-17.",
+    ),
+    ("tinygrad", "tanh", PRECISION): Note(
+        "tanh of small numbers",
+        PRECISION,
+        "It is computed as 2 sigmoid(2x) - 1, of which 8 digits are left at 1e-8 and none at 1e-17.",
+    ),
+    ("tinygrad", "softplus", PRECISION): Note(
+        "softplus of large negative numbers",
+        PRECISION,
+        "It is computed as log(1 + exp(x)), where 1 swallows what is smaller than 1e-16; log1p keeps it.",
+    ),
+    ("tinygrad", "prod", PRECISION): Note(
+        "prod whose value underflows",
+        PRECISION,
+        "The product of four numbers near 1e-100 is beyond the smallest number, that of three is not. The "
+        "gradient "
+        "is 0 all the same.",
+    ),
     ("tinygrad", "leaky_relu", KINK): Note("leaky_relu at 0", KINK, "The claim is the slope on the right."),
     ("tinygrad", "max_pool2d", KINK): Note(
         "max_pool2d at a tie",
@@ -155,8 +214,8 @@ NOTES: Mapping[Key, Note] = {
         "its backward "
         "pass divides by zero, which in Python raises.",
     ),
-    ("micrograd", "add", RAISES): Note(
-        "backward through about a thousand values",
+    ("micrograd", "transpose", RAISES): Note(
+        "backward through a sum of a thousand values",
         RAISES,
         "The topological order is found by recursion, one Python frame for each value on the longest "
         "path. A sum of a "
@@ -181,10 +240,14 @@ _STANDARDIZE = (
     "`layer_norm` and `batch_norm` are made of `nn.standardize`, whose loss of digits, in the value too, "
     "is told above."
 )
+_FAR = (
+    "`sin` and `cos` of numbers near 1e100 are not what they should be, but rounding such a number once "
+    "changes "
+    "them altogether."
+)
 _DEEP = (
-    "`matmul`, `multiply`, `sum` and `transpose` of arrays of some thousand values reach the same "
-    "recursion limit as "
-    "`add`: what is long is the sum behind them."
+    "`add`, `matmul`, `multiply` and `sum` of some thousand values reach the recursion limit that is told of "
+    "above, when the frames below happen to be many enough."
 )
 
 DISMISSED: Mapping[Key, str] = {
@@ -202,10 +265,14 @@ DISMISSED: Mapping[Key, str] = {
     ("jax", "layer_norm", PRECISION): _STANDARDIZE,
     ("jax", "layer_norm", "wrong value"): _STANDARDIZE,
     ("jax", "batch_norm", "wrong value"): _STANDARDIZE,
+    ("tinygrad", "sin", WRONG): _FAR,
+    ("tinygrad", "cos", "wrong value"): _FAR,
+    ("tinygrad", "cos", WRONG): _FAR,
+    ("tinygrad", "sin", "wrong value"): _FAR,
     ("tinygrad", "hinge", KINK): _COMPOSED["hinge"],
     ("tinygrad", "absolute_error", KINK): _COMPOSED["absolute_error"],
     ("mygrad", "hinge", KINK): _COMPOSED["hinge"],
     ("mygrad", "logsumexp", PRECISION): _COMPOSED["logsumexp"],
     ("micrograd", "hinge", KINK): _COMPOSED["hinge"],
-    **{("micrograd", operation, RAISES): _DEEP for operation in ("matmul", "multiply", "sum", "transpose")},
+    **{("micrograd", operation, RAISES): _DEEP for operation in ("add", "matmul", "multiply", "sum")},
 }

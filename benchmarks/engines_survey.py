@@ -354,7 +354,7 @@ def main() -> None:
     parser.add_argument("--render", type=Path, help="write the page from the JSON files named instead")
     given = parser.parse_args()
     if given.render:
-        given.render.write_text(engines_page.render(map(Path, given.library)), encoding="utf-8")
+        engines_page.write(given.render, map(Path, given.library))
         return
     warnings.simplefilter("ignore")
     everything = []

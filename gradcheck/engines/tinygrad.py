@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinygrad import Tensor
 
 from gradcheck.engines.adapter import Adapter, Array, Leaves
 from gradcheck.engines.snippets import Language
+
+if TYPE_CHECKING:
+    from reference_impl import Graph
+
+_SCALAR = re.compile(r"Tensor\(np\.array\(([-+.\de]+)\)\)")
 
 Pair = int | tuple[int, int]
 Axis = int | tuple[int, ...] | None
@@ -288,6 +294,11 @@ class TinygradEngine(Adapter):
         found = {name: tensor.grad for name, tensor in tensors.items() if tensor.grad is not None}
         Tensor.realize(output, *found.values())  # together: what they share is computed once
         return output.numpy(), {name: gradient.numpy() for name, gradient in found.items()}
+
+    def snippet(self, graph: Graph, values: Mapping[str, Array]) -> str | None:
+        """Return a program as others do, in which leaves without axes have storage, too."""
+        text = super().snippet(graph, values)
+        return text and _SCALAR.sub(r"Tensor(np.array([\1])).reshape(())", text)
 
 
 def _leaf(array: Array) -> Tensor:
