@@ -191,18 +191,23 @@ def _ours(
     said = [(f"{r.family}: {r.fault}", _as_outcome(r)) for r in twins]
     said += [(f"{t.suite}: twin of {t.pair.name}", t.right["gradcheck"].outcome) for t in tried]
     said += [(name, answers["gradcheck"].outcome) for name, answers in pairs]
+    double = chain(samples["functionals", "float64"], samples["functionals", "complex128"])
+    doubted = {name for name, _, theirs in double if theirs == CAUGHT}
     for (kind, dtype), judged in samples.items():
-        said += [(f"{kind}, {dtype}: {name}{_also(theirs)}", ours) for name, ours, theirs in judged]
+        also = {name: _AGREED if kind == "functionals" and name in doubted else "" for name, _, _ in judged}
+        said += [(f"{kind}, {dtype}: {name}{also[name]}", ours) for name, ours, _ in judged]
     said = list(
         {name: (name, outcome) for name, outcome in said if not outcome.startswith(NOT_TAKEN)}.values()
     )
-    accused = [f"called wrong: {name}" for name, outcome in said if outcome == CAUGHT]
+    wrong = [name for name, outcome in said if outcome == CAUGHT]
+    accused = [f"called wrong: {name}" for name in wrong if not name.endswith(_AGREED)]
+    agreed = [f"called wrong: {name}" for name in wrong if name.endswith(_AGREED)]
     undecided = [f"inconclusive: {name}" for name, outcome in said if outcome == UNDECIDED]
-    return len(accused), len(said), len(undecided), [*accused, *undecided]
+    return len(accused), len(said), len(undecided), [*accused, *agreed, *undecided]
 
 
-def _also(theirs: str) -> str:
-    return " (torch's gradcheck agrees)" if theirs == CAUGHT else ""
+# PyTorch's own check, entry by entry in double precision, calls the operator wrong, too: no false alarm
+_AGREED = " (torch's gradcheck agrees, in double precision)"
 
 
 def _as_outcome(row: Row) -> str:
