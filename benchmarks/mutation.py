@@ -43,6 +43,7 @@ DEFAULT_CASES, MORE_CASES, KINKS, COMPLEX = 200, 1000, 400, 12
 CAUGHT, MORE, KINK, IN_COMPLEX = "by default", "--cases 1000", "--family kink", "complex numbers"
 EQUAL, SURVIVES, CRASHES = "equivalent", "survives", "always raises"
 OUTCOMES = (CAUGHT, MORE, KINK, IN_COMPLEX, EQUAL, SURVIVES, CRASHES)
+_SMALLEST = 1e-3  # below it all gradients cancel, and what is left is the rounding of values near 1
 _ROUNDING = 1e-12  # relative to the largest entry: what another order of adding up may change
 
 
@@ -129,18 +130,19 @@ def difference(mutant: Mutant, example: Example) -> float | None:
     try:
         with np.errstate(all="ignore"):
             _, wrong = value_and_gradients(case.graph, case.values, rules=mutant.rules)
-        return max((_apart(wrong[name], right[name]) for name in right), default=0.0)
+        # of one leaf all entries may cancel to zero: what counts is the largest of all gradients
+        largest = max((float(np.abs(g).max()) for g in right.values() if g.size), default=0.0)
+        return max((_apart(wrong[name], right[name], largest) for name in right), default=0.0)
     except Exception:  # whatever a mutant raises, it is noticed
         return None
 
 
-def _apart(wrong: Any, right: Any) -> float:
+def _apart(wrong: Any, right: Any, largest: float) -> float:
     if wrong.shape != right.shape:
         return np.inf
     if not wrong.size or np.array_equal(wrong, right, equal_nan=True):
         return 0.0
-    largest = max(float(np.abs(right).max()), 1e-300)
-    apart = float(np.abs(wrong - right).max()) / largest
+    apart = float(np.abs(wrong - right).max()) / max(largest, _SMALLEST)
     return apart if np.isfinite(apart) else np.inf
 
 
