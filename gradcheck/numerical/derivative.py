@@ -100,8 +100,10 @@ def along(
     noise = roundoff.floor(base, line.cotangent, epsilon) + input_noise
     step = line_step(epsilon)
     quick = _quick(line, step, noise)
-    if quick is not None and quick.bound > min(epsilon**REFINE * quick.scale, wanted):
-        quick = _refined(line, step, noise, quick)
+    if quick is not None:
+        alone = claimed is None or not abs(claimed - quick.value) <= quick.bound
+        if alone or quick.bound > min(epsilon**REFINE * quick.scale, wanted):
+            quick = _refined(line, step, noise, quick, alone)
     settled = None if quick is None else _settled(quick, line, claimed, epsilon, noise, second_opinion)
     if settled is not None:
         return settled
@@ -141,8 +143,12 @@ def _quick(line: Line, step: float, noise: float) -> _Quick | None:
     return _Quick(table.rows[1][1], bound, scale, table, rho)
 
 
-def _refined(line: Line, step: float, noise: float, quick: _Quick) -> _Quick:
-    """Add the rung h/4: two more evaluations for two more orders."""
+def _refined(line: Line, step: float, noise: float, quick: _Quick, alone: bool) -> _Quick:
+    """Add the rung h/4: two more evaluations for two more orders.
+
+    Where h^2 terms cancel by chance, the bound of two rungs is too small. It is kept where the claimed value
+    lies within it, not where the estimate stands ``alone``.
+    """
     right, left = line(step / 4), line(-step / 4)
     if right is None or left is None:
         return quick
@@ -152,7 +158,7 @@ def _refined(line: Line, step: float, noise: float, quick: _Quick) -> _Quick:
     # the first two are small by chance where the h^4 terms cancel; the last is the size of an h^6 term
     sharper = abs(row[2] - row[1]) + abs(row[1] - table.rows[1][1]) / 4 + 8 * noise / step
     sharper += rho**3 * scale
-    return _Quick(row[2], sharper, scale, table, rho) if sharper < bound else quick
+    return _Quick(row[2], sharper, scale, table, rho) if alone or sharper < bound else quick
 
 
 def _settled(
