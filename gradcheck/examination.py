@@ -103,6 +103,7 @@ class Examination:
         self.variables = subject.variables
         self.values = {name: directions.to_numpy(value) for name, value in self.variables.items()}
         self.scales = {name: directions.scale(value) for name, value in self.values.items()}
+        self.largest = {name: float(np.abs(value).max(initial=0)) for name, value in self.values.items()}
 
     def _evaluate(self, values: Mapping[str, Array]) -> list[Array]:
         self.forward_evaluations += 1
@@ -191,12 +192,14 @@ class Examination:
         deviations = {}
         sizes = [float(np.abs(g * self.scales[name]).max(initial=0)) for name, g in pulled.gradients.items()]
         whole = max([self.magnitude, *sizes])
+        pulling = float(abs(pulled.flat).max()) if pulled.flat.shape[0] else 0.0
         for name, gradient in pulled.gradients.items():
             other = again.gradients.get(name)
             if other is not None and gradient.size:
                 self.rounding[name] = np.abs(other / SCALE - gradient)
                 largest = float(np.abs(gradient).max())
-                noise = 1e4 * self.subject.epsilon * whole
+                # a gradient may be a small difference of terms of the size of the cotangent
+                noise = 1e4 * self.subject.epsilon * max(whole, pulling * self.largest[name])
                 beyond = float((self.rounding[name] * self.scales[name]).max()) > noise
                 deviations[name] = (
                     float(self.rounding[name].max()) / largest if beyond and largest > 0 else 0.0
@@ -305,7 +308,11 @@ class Examination:
 
     def _line(self, direction: Mapping[str, Array], pulled: Pulled) -> Line:
         return Line(
-            lambda t: self._evaluate(self._moved(direction, t)), pulled.flat, self.base, keep=self.defined
+            lambda t: self._evaluate(self._moved(direction, t)),
+            pulled.flat,
+            self.base,
+            keep=self.defined,
+            inputs=max((self.largest[name] for name in direction), default=0.0),
         )
 
     def _moved(self, direction: Mapping[str, Array], t: float) -> dict[str, Array]:

@@ -169,7 +169,7 @@ def _settled(
     if second_opinion:
         # beyond rounding: a kink between the steps, or noise that the floor does not know
         bound += 2 * max(_apart_nearby(line, value, epsilon) - 2 * noise / epsilon**NEARBY, 0.0)
-    if not bound <= QUICK * scale + 4 * noise / line_step(epsilon):
+    if not bound <= QUICK * scale + 9 * noise / line_step(epsilon):
         return None
     if claimed is not None and bound < abs(claimed - value) < FAR * bound:
         return None  # a little beyond the bar: look at the bar again
@@ -323,17 +323,19 @@ def _step_function(line: Line, epsilon: float, noise: float) -> Estimate | None:
 def _first_change(line: Line, base: Vector, step: float, epsilon: float) -> float:
     """Return the smallest change of an output met when going to 0, as a share of the largest output.
 
-    Changes of a few last digits, as adding t to a large number and taking it away again leaves, are none.
+    Changes of a few last digits of outputs or inputs, as adding t to a large number and taking it away again
+    leaves, are none; 0 where there are no others.
     """
     smallest, largest = math.inf, max(float(abs(base).max()), 1e-300)
+    digits = 2**8 * epsilon * max(largest, line.inputs)
     for k in range(1, -int(math.log2(_STAIR))):
         for sign in (1, -1):
             value = line(sign * step / 2**k)
             if value is not None:
                 changed = abs(value - base)
-                changed = changed[changed > 2**8 * epsilon * largest]
+                changed = changed[changed > digits]
                 smallest = min(smallest, float(changed.min()) if changed.shape[0] else math.inf)
-    return smallest / largest
+    return smallest / largest if smallest < math.inf else 0.0
 
 
 def _at_the_end_of_the_domain(line: Line, step: float, noise: float) -> Estimate:

@@ -74,7 +74,8 @@ class Line:
     """Values of the outputs along a line, remembered by t.
 
     ``outputs_at(t)`` returns the outputs at theta + t v. A point where it raises, or where an output is
-    not finite, has no value: ``None``. ``keep`` selects the outputs that count.
+    not finite, has no value: ``None``. ``keep`` selects the outputs that count. ``inputs`` is the largest
+    magnitude among what is moved.
     """
 
     def __init__(
@@ -83,9 +84,11 @@ class Line:
         cotangent: Vector,
         base: Vector | None = None,
         keep: Vector | None = None,
+        inputs: float = 0.0,
     ) -> None:
         self.outputs_at = outputs_at
         self.cotangent = cotangent
+        self.inputs = inputs
         self.evaluations = 0
         self.error: Exception | None = None
         self._keep = keep
