@@ -23,6 +23,9 @@ _NEARBY_POINTS, _MOST_POINTS = 4, 48
 _NEARBY = 1e-4
 # Derivatives of a smooth function change by about the shift; by more than this share they jump.
 _JUMP = 0.02
+# A value so many widths away from what nearby derivatives span is not worth more points: slopes that jump are
+# of one size. About an extremum, where the derivative is zero, smooth ones seem to jump by the shift.
+_HOPELESS = 100.0
 
 
 def confirm(
@@ -73,7 +76,8 @@ def _jumps_around(
         estimate = exam.elsewhere(pulled, direction, offset)
         if estimate.resolved:
             found.append(estimate.value / scale)
-        if count >= _NEARBY_POINTS and (not _jump(found) or _enclose(found, claimed.real)):
+        settled = not _jump(found) or _enclose(found, claimed.real) or not _near(found, claimed.real)
+        if count >= _NEARBY_POINTS and settled:
             break
     return _jump(found) and _enclose(found, claimed.real)
 
@@ -82,7 +86,11 @@ def _jump(found: list[float]) -> bool:
     return len(found) > 1 and max(found) - min(found) > _JUMP * max(abs(min(found)), abs(max(found)))
 
 
-def _enclose(found: list[float], claimed: float) -> bool:
+def _enclose(found: list[float], claimed: float, widths: float = 0.1) -> bool:
     low, high = min(found), max(found)
-    margin = 0.1 * (high - low)
+    margin = widths * (high - low)
     return low - margin <= claimed <= high + margin
+
+
+def _near(found: list[float], claimed: float) -> bool:
+    return _enclose(found, claimed, _HOPELESS)

@@ -260,7 +260,9 @@ class Examination:
         precision = self.subject.precision
         if name not in self.rounding:  # not measured: what a sum of some hundred rounded terms has
             return _UNMEASURED * precision * size
-        spread = 3 * directions.inner(self.rounding[name], v)[1]
+        # The rounding has a size and no phase: imaginary directions see it as real ones do.
+        moved = np.abs(v) if np.iscomplexobj(v) else v
+        spread = 3 * directions.inner(self.rounding[name], moved)[1]
         limit = float(np.sqrt(self.subject.epsilon)) * size
         return min(spread, max(limit, 1e3 * precision * self.magnitude)) + 2 * precision * size
 

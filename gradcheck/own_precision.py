@@ -9,7 +9,7 @@ is measured in double precision.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,9 +31,12 @@ _ZERO = 1e3
 
 @dataclass(frozen=True)
 class Precision:
-    """How one parameter's gradient fares in its own format: digits kept, and what to make of it."""
+    """How one parameter's gradient fares in its own format: digits kept, and what to make of it.
 
-    digits: float
+    A gradient that is zero, as far as float64 can tell, has no digits to keep.
+    """
+
+    digits: float | None
     verdict: Verdict
     message: str = ""
 
@@ -55,13 +58,20 @@ def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[st
         dtypes = {name: str(t.dtype).removeprefix("torch.") for name, t in own.variables.items()}
     exact = exam.pull([u.to(v.dtype) for u, v in zip(us, pulled.cotangents, strict=True)])
     floors = _floors(exam, exact, dtypes)
+    zeros = _floors(exam, exact, dict.fromkeys(dtypes, "float64"))
     errors = {
         name: _error(found.get(name), gradient, floors[name]) for name, gradient in exact.gradients.items()
     }
     loose = any(error > _noted(dtypes[name]) for name, error in errors.items())
     sensitivity = _sensitivity(exam, exact, dtypes, floors) if loose else {}
-    return {
+    kept = {
         name: _precision(error, dtypes[name], sensitivity.get(name, 0.0)) for name, error in errors.items()
+    }
+    return {
+        name: replace(kept[name], digits=None)
+        if float(np.abs(gradient).max(initial=0)) <= zeros[name]
+        else kept[name]
+        for name, gradient in exact.gradients.items()
     }
 
 

@@ -73,6 +73,15 @@ def test_a_module_keeps_its_dtype_and_shows_digits_per_parameter():
     assert all(parameter.dtype is torch.float32 for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_gradient_that_is_zero_has_no_digits_to_keep(dtype):
+    x, shift = _leaf(4, dtype=dtype), _leaf(dtype=dtype)
+    report = gradcheck.verify(lambda x, shift: (x.sin() + shift).diff(), x, shift)
+    assert report.ok, str(report)
+    assert report.parameters["inputs[1]"].digits is None
+    assert report.parameters["inputs[0]"].digits > 1
+
+
 def test_an_error_that_only_the_narrow_format_has_is_found():
     class Flushed(torch.autograd.Function):
         """Sums in float32 what is nearly cancelled, and does better in float64."""
