@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ def loaded_by(code):
     [
         "import gradcheck; dir(gradcheck)",
         "import gradcheck; gradcheck.Report, gradcheck.target, gradcheck.UsageError",
+        "from gradcheck.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
         "from gradcheck.cli import main\ntry: main(['verify', '--help'])\nexcept SystemExit: pass",
         "from gradcheck.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass",
     ],
@@ -165,3 +167,19 @@ def test_a_full_disk_is_one_sentence(model):
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, **options)
     assert done.returncode == 2
     assert done.stderr == "gradcheck: [Errno 28] No space left on device\n"
+
+
+def processor_seconds(*arguments):
+    """Return the least processor time, of five, that a fresh Python takes."""
+    found = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(found)
+
+
+@pytest.mark.parametrize("arguments", [("-c", "import gradcheck"), ("-m", "gradcheck", "--help")])
+def test_a_start_takes_at_most_a_fifth_of_a_second(arguments):
+    assert processor_seconds(*arguments) - processor_seconds("-c", "pass") <= 0.2
