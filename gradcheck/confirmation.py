@@ -23,9 +23,9 @@ _NEARBY_POINTS, _MOST_POINTS = 4, 48
 _NEARBY = 1e-4
 # Derivatives of a smooth function change by about the shift; by more than this share they jump.
 _JUMP = 0.02
-# A value so many widths away from what nearby derivatives span is not worth more points: slopes that jump are
-# of one size. About an extremum, where the derivative is zero, smooth ones seem to jump by the shift.
-_HOPELESS = 100.0
+# Beside a claimed value so many times larger, derivatives nearby differ by no more than the shift makes them:
+# about an extremum, where the true one is zero, they seem to jump. More points would not meet the claim.
+_HOPELESS = 1e3
 
 
 def confirm(
