@@ -318,7 +318,7 @@ class Examination:
         )
 
     def _moved(self, direction: Mapping[str, Array], t: float) -> dict[str, Array]:
-        return {name: self.variables[name] + t * v for name, v in direction.items()}
+        return {name: directions.moved(self.variables[name], v, t) for name, v in direction.items()}
 
 
 def _norm_of_products(gradient: np.ndarray, value: np.ndarray) -> float:

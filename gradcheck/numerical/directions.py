@@ -103,6 +103,15 @@ def direction(
     return result
 
 
+def moved(value: Array, v: Array, t: float) -> Array:
+    """Return value + t v, in one pass over the memory where the library has it."""
+    if type(value).__module__.startswith("torch"):
+        import torch
+
+        return torch.add(value, v, alpha=t)
+    return value + t * v
+
+
 def inner(gradient: Array, direction: Array) -> tuple[float, float]:
     """Return Re <gradient, direction> and the root of the sum of squared products, its typical size."""
     product = products(gradient, direction).reshape(-1)
