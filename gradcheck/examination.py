@@ -298,7 +298,7 @@ class Examination:
     def elsewhere(
         self, pulled: Pulled, direction: Mapping[str, Array], offset: Mapping[str, Array]
     ) -> Estimate:
-        """Estimate the derivative along a direction at a point shifted by ``offset``."""
+        """Estimate the derivative along a direction at a point shifted by ``offset``, to some digits."""
 
         def outputs_at(t: float) -> list[Array]:
             point = {name: self.variables[name] + shift for name, shift in offset.items()}
@@ -306,7 +306,8 @@ class Examination:
                 point[name] = point.get(name, self.variables[name]) + t * v
             return self._evaluate(point)
 
-        return along(Line(outputs_at, pulled.flat, keep=self.defined), epsilon=self.subject.epsilon)
+        line = Line(outputs_at, pulled.flat, keep=self.defined)
+        return along(line, epsilon=self.subject.epsilon, coarse=True)
 
     def _line(self, direction: Mapping[str, Array], pulled: Pulled) -> Line:
         return Line(

@@ -59,8 +59,10 @@ def _tells_enough(probe: Probe, tolerances: Mapping[str, Tolerance], magnitude: 
     Where a gradient is zero as far as can be told, that of all parameters is the scale, or the outputs are
     (``magnitude``).
     """
-    if probe.suspect or probe.estimate.kink:
+    if probe.estimate.kink or not probe.estimate.resolved:
         return False
+    if probe.suspect:
+        return True  # that something is wrong
     for name, tolerance in tolerances.items():
         size = probe.parts[name][1]
         scale = size if size > probe.uncertainty else probe.size or magnitude

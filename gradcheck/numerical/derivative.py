@@ -87,12 +87,14 @@ def along(
     climb: bool = True,
     input_noise: float = 0.0,
     wanted: float = float("inf"),
+    coarse: bool = False,
 ) -> Estimate:
     """Estimate the derivative along a line whose cotangent is already flat. See ``derivative``.
 
     ``input_noise`` is the rounding error of <u, y> that comes from rounding theta + t v. A quick estimate
-    with a bound beyond ``wanted`` is refined, for two more evaluations. Without ``climb`` the quick estimate
-    is returned even where it disagrees with the claimed value.
+    with a bound beyond ``wanted``, or that no claimed value confirms, is refined, for two more evaluations;
+    not where it may be ``coarse``. Without ``climb`` the quick estimate is returned even where it disagrees
+    with the claimed value.
     """
     base = line(0.0)
     if base is None:
@@ -100,7 +102,7 @@ def along(
     noise = roundoff.floor(base, line.cotangent, epsilon) + input_noise
     step = line_step(epsilon)
     quick = _quick(line, step, noise)
-    if quick is not None:
+    if quick is not None and not coarse:
         alone = claimed is None or not abs(claimed - quick.value) <= quick.bound
         if alone or quick.bound > min(epsilon**REFINE * quick.scale, wanted):
             quick = _refined(line, step, noise, quick, alone)
