@@ -41,6 +41,13 @@ LAYERS = {
     "pixel shuffle": (lambda: nn.PixelShuffle(2), (1, 4, 2, 2)),
     "dropout": (lambda: nn.Dropout(0.4), (3, 4)),
     "prelu": (lambda: nn.PReLU(), (3, 4)),
+    "instance norm": (lambda: nn.InstanceNorm1d(2, affine=True), (2, 2, 5)),
+    "response norm": (lambda: nn.LocalResponseNorm(2), (1, 4, 5)),
+    "circular convolution": (lambda: nn.Conv1d(2, 2, 3, padding=1, padding_mode="circular"), (1, 2, 5)),
+    "adaptive max-pool": (lambda: nn.AdaptiveMaxPool2d(2), (1, 2, 5, 5)),
+    "fractional max-pool": (lambda: nn.FractionalMaxPool2d(2, output_size=2), (1, 1, 5, 5)),
+    "unfold": (lambda: nn.Unfold(2), (1, 1, 4, 4)),
+    "random slopes": (lambda: nn.RReLU(), (3, 4)),
     "bilinear upsampling": (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), (1, 1, 3, 3)),
 }
 
@@ -95,6 +102,12 @@ LOSSES = {
         x.log_softmax(-1), torch.full_like(x, 1 / 3), reduction="batchmean"
     ),
     "cosine": lambda x: functional.cosine_similarity(x, x.roll(1, 0)),
+    "binary": lambda x: functional.binary_cross_entropy(x.sigmoid(), torch.full_like(x, 0.3)),
+    "triplet": lambda x: functional.triplet_margin_loss(x, x.roll(1, 0), x.roll(2, 0)),
+    "gaussian": lambda x: functional.gaussian_nll_loss(x, torch.zeros_like(x), x.exp()),
+    "poisson": lambda x: functional.poisson_nll_loss(x, torch.ones_like(x)),
+    "distances": functional.pdist,
+    "attention": lambda x: functional.scaled_dot_product_attention(x[None], x[None], x[None], is_causal=True),
     "ctc": lambda x: functional.ctc_loss(
         x[:, None].log_softmax(-1), torch.tensor([[1, 2]]), torch.tensor([4]), torch.tensor([2])
     ),
@@ -106,7 +119,7 @@ def test_losses(name):
     _passes(LOSSES[name], _leaf(4, 3))
 
 
-@pytest.mark.parametrize("name", ["cross entropy", "huber", "cosine"])
+@pytest.mark.parametrize("name", ["cross entropy", "huber", "cosine", "binary", "distances", "attention"])
 def test_losses_in_single_precision(name):
     _passes(LOSSES[name], _leaf(4, 3, dtype=torch.float32))
 
@@ -133,6 +146,31 @@ def test_at_and_near_kinks_and_ties(name, away):
     assert report.verdict == "pass", str(report)
 
 
+NEAR_THE_END = {
+    "log": (torch.log, [1e-9, 1e-3, 2.0]),
+    "square root": (torch.sqrt, [1e-12, 1e-3, 2.0]),
+    "logit": (torch.logit, [1e-9, 0.5, 1 - 1e-9]),
+    "arc cosine": (torch.acos, [-1 + 1e-9, 0.5, 1 - 1e-9]),
+    "inverse of erf": (torch.erfinv, [1 - 1e-7, -0.5]),
+    "x log x": (lambda x: torch.special.xlogy(x, x), [1e-9, 0.2]),
+    "log gamma": (torch.lgamma, [1e-6, 0.5, 3.0]),
+    "cross entropy of probabilities": (
+        lambda p: functional.binary_cross_entropy(p, torch.tensor([1.0, 0.0, 1.0], dtype=DOUBLE)),
+        [1e-8, 1 - 1e-8, 0.5],
+    ),
+    "barely positive definite": (
+        lambda x: torch.linalg.cholesky(torch.outer(x, x) + 1e-7 * torch.eye(3, dtype=DOUBLE)),
+        [0.3, -1.0, 2.0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEAR_THE_END)
+def test_functions_whose_domain_ends_nearby(name):
+    function, values = NEAR_THE_END[name]
+    _passes(function, torch.tensor(values, dtype=DOUBLE, requires_grad=True))
+
+
 @pytest.mark.parametrize("scale", [1e-100, 1e-30, 1e30, 1e150])
 def test_scales(scale):
     x = (torch.randn(4, dtype=DOUBLE) * scale).requires_grad_()
@@ -153,6 +191,10 @@ def test_complex_functions():
     _passes(torch.fft.fft, z)
     _passes(lambda z: z.abs() * z.angle(), z)
     _passes(lambda z: (z @ z.mH).real, z)
+    _passes(torch.linalg.svdvals, z)
+    _passes(lambda z: torch.linalg.solve(z, z.mT), _leaf(3, 3, dtype=torch.complex128))
+    _passes(lambda z: torch.polar(z.abs(), z.angle()) + z.sgn(), z)
+    _passes(nn.Linear(4, 2, dtype=torch.complex128), z)
 
 
 def test_a_hand_written_backward_that_cannot_reshape_nothing_is_right():
