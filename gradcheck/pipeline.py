@@ -102,9 +102,7 @@ def _judge(
         probes, shared = (own, 1) if own else (screening.joint, len(known))
         if not own and any(probe.suspect or probe.estimate.kink for probe in screening.joint):
             probes, shared = _clean(screening, name, outcome, len(known))
-        finding = findings.from_probes(
-            name, probes, shared, outcome.tolerances[name], outcome.exam.magnitude
-        )
+        finding = findings.from_probes(name, probes, shared, outcome.tolerances[name], outcome.exam.magnitude)
         outcome.findings[name] = finding
         if finding.verdict is Verdict.INCONCLUSIVE and any(probe.estimate.kink for probe in probes):
             # kinks at several distances blur each other along a direction, not entry by entry

@@ -72,7 +72,7 @@ def gaussian(shape: tuple[int, ...], is_complex: bool, generator: np.random.Gene
 
 
 def scale(value: np.ndarray) -> np.ndarray | float:
-    """Return how far to move a leaf: its root mean square; where magnitudes span too much, each entry its own.
+    """Return how far to move a leaf: its root mean square; each entry's own size where these span too much.
 
     Zeros then move by the median: beside 1e-9, moving a zero by as little would drown in rounding.
     """
@@ -108,7 +108,8 @@ def moved(value: Array, v: Array, t: float) -> Array:
     if type(value).__module__.startswith("torch"):
         import torch
 
-        return torch.add(value, v, alpha=t)
+        if value.layout is torch.strided:
+            return torch.add(value, v, alpha=t)
     return value + t * v
 
 

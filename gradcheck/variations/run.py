@@ -24,11 +24,11 @@ VARIATIONS: dict[str, Variation] = {
     "other sizes": elsewhere.other_sizes,
 }
 
-# Variations may take these seconds, for a large model fewer (a tenth over the seconds of one forward and backward
-# pass), but always as long as so many passes.
+# Variations may take these seconds, for a large model fewer (a tenth over the seconds of one forward and
+# backward pass), but always as long as so many passes.
 _SECONDS, _TENTH, _BUDGET = 5.0, 0.1, 3.5
-# What would not fit is not begun. A variation takes about this many passes, some take more, and one at another
-# point takes a whole verification.
+# What would not fit is not begun. A variation takes about this many passes, some take more, and one at
+# another point takes a whole verification.
 _TYPICAL, _ELSEWHERE = 1.5, 9.0
 _PASSES = {"linearity": 6.0, "cotangent layouts": 3.5, "each output alone": 4.0, "requires_grad subsets": 6.0}
 
