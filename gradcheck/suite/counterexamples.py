@@ -55,7 +55,7 @@ class Counterexamples:
         self._seen.add(kind)
         minimal = shrink(self._start(case, report.blames), self._fails, self._budget)
         snippet = self._snippet(minimal)
-        path = self._save(minimal, f"{case.family} {case.seed} {' '.join(kind)}", snippet)
+        path = self._save(minimal, " ".join([case.family, *_seed(case), *kind]), snippet)
         command = self._command(["--case", path])
         return Failure(case, replace(report, reproduce=command), minimal, path, command, snippet)
 
@@ -70,7 +70,7 @@ class Counterexamples:
     def _fails(self, case: Case) -> bool:
         try:
             return verify_case(case, self._engine, **self._options).verdict is Verdict.FAIL
-        except EngineError:
+        except (EngineError, SystemExit):
             return False  # another fault than the one that is looked for
 
     def _snippet(self, case: Case) -> str | None:
@@ -90,3 +90,7 @@ class Counterexamples:
 
     def _command(self, words: Sequence[str]) -> str:
         return shlex.join(["gradcheck", "verify", *([self._spec] if self._spec else []), *words])
+
+
+def _seed(case: Case) -> list[str]:
+    return [] if case.seed is None else [str(case.seed)]

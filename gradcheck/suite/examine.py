@@ -25,28 +25,41 @@ def examine(case: Case, engine: Engine, options: Mapping[str, Any], seed: int = 
     Whatever the engine does, the outcome says so and nothing is raised.
     """
     start = time.perf_counter()
-    lacking = unsupported(engine, case.graph)
+    try:
+        lacking = unsupported(engine, case.graph)
+    except (Exception, SystemExit) as error:
+        return Outcome(case, error=_raised(engine, error, "supports"), seconds=time.perf_counter() - start)
     part = supported_part(case, engine)
     if part is None:
         return Outcome(case, skipped=True, unsupported=lacking)
     case = part
     try:
         report = verify_case(case, engine, **{"seed": seed, **options})
+        if report.verdict is Verdict.FAIL:
+            blames, trace = blame_nodes(case, engine, options)
+            report = replace(report, blames=blames, trace=trace)
     except UnsupportedError as error:
         lacking = (*lacking, error.operation) if error.operation else lacking
         return Outcome(case, skipped=True, unsupported=lacking)
     except EngineError as error:
         seconds = time.perf_counter() - start
         return Outcome(case, unsupported=lacking, error=str(error), seconds=seconds)
-    if report.verdict is Verdict.FAIL:
-        blames, trace = blame_nodes(case, engine, options)
-        report = replace(report, blames=blames, trace=trace)
+    except SystemExit as error:  # else an engine could end the run with the exit status of success
+        message = _raised(engine, error, "value_and_gradients")
+        return Outcome(case, unsupported=lacking, error=message, seconds=time.perf_counter() - start)
     return Outcome(
         case,
         report,
         unsupported=lacking,
         resolution=resolution(report),
         seconds=time.perf_counter() - start,
+    )
+
+
+def _raised(engine: Engine, error: BaseException, where: str) -> str:
+    return (
+        f"Engine {engine.name!r} raised {type(error).__name__}: {' '.join(str(error).split())} (in {where}); "
+        "call it alone to see where."
     )
 
 

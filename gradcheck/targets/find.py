@@ -112,6 +112,14 @@ def _named(loaded: Loaded, name: str) -> tuple[Target, ...] | Engine:
             f"{loaded.spec}:{name} needs {', '.join(needed)}, and a target takes no arguments; write a "
             f"function that returns ({name}, input) and decorate it with @gradcheck.target."
         )
+    if hasattr(value, "value_and_gradients"):  # meant as an engine
+        what = (
+            f"the class {name}, and an engine is an instance" if inspect.isclass(value) else "no engine yet"
+        )
+        raise TargetError(
+            f"{loaded.spec}:{name} is {what}: it has a name, supports(operation) and "
+            "value_and_gradients(graph, values)."
+        )
     raise TargetError(
         f"{loaded.spec}:{name} is a {type(value).__name__}, neither a target nor an engine; write a "
         "function that returns (model, input) and decorate it with @gradcheck.target."

@@ -41,7 +41,40 @@ ENGINE = """
         def value_and_gradients(self, graph, values):
             raise RuntimeError("out of order")
 
-    engine, raising = Engine(), Raising()
+    class Leaving(Engine):
+        name = "leaving"
+
+        def value_and_gradients(self, graph, values):
+            raise SystemExit(0)
+
+    class Unsure(Engine):
+        name = "unsure"
+
+        def supports(self, operation):
+            raise KeyError(operation)
+
+    class Unnamed(Engine):
+        name = "unnamed"
+
+        def value_and_gradients(self, graph, values):
+            return 0.0, {"nobody": 0.0}
+
+    class Misshapen(Engine):
+        name = "misshapen"
+
+        def value_and_gradients(self, graph, values):
+            import numpy as np
+            value, gradients = value_and_gradients(graph, values)
+            return value, {name: np.zeros((7, 7, 7)) for name in gradients}
+
+    class Half:
+        name = "half"
+
+        def value_and_gradients(self, graph, values):
+            raise NotImplementedError
+
+    engine, raising, leaving, unsure, half = Engine(), Raising(), Leaving(), Unsure(), Half()
+    unnamed, misshapen = Unnamed(), Misshapen()
 """
 
 
@@ -109,6 +142,27 @@ def test_an_engine_that_raises_is_told_once_and_is_no_discrepancy(run):
     assert err.count("out of order") == 1
     assert "2 more cases" in err or "1 more case" in err
     assert "nothing was verified" in out or "not verified" in out
+
+
+@pytest.mark.parametrize(
+    ("engine", "sentence"),
+    [
+        ("leaving", "Engine 'leaving' raised SystemExit: 0 (in value_and_gradients); call it alone"),
+        ("unsure", "(in supports); call it alone"),
+        ("unnamed", "Engine 'unnamed' returned no gradient for"),
+        ("misshapen", "with shape (7, 7, 7); return it with the shape"),
+        ("half", "is no engine yet: it has a name, supports(operation) and value_and_gradients"),
+        ("Engine", "is the class Engine, and an engine is an instance: it has a name"),
+    ],
+)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_engine_that_does_anything_but_answer_is_no_success(run, engine, sentence, jobs, tmp_path):
+    status, out, err = run(f"my_engine.py:{engine}", "--cases", 1, "--family", "mlp", "--jobs", jobs)
+    assert status == 2
+    assert sentence in err
+    assert len(err.splitlines()) == 1
+    assert "not verified" in out
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_saved_cases_are_verified_by_the_reference_implementation(run):

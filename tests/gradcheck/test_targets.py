@@ -253,7 +253,7 @@ def test_an_engine_is_found_by_name(write):
     assert load("my_engine.py:engine").name == "mine"
     with pytest.raises(TargetError, match=r"gradcheck verify my_engine\.py:engine"):
         load("my_engine.py")
-    with pytest.raises(TargetError, match="Mine is a type"):
+    with pytest.raises(TargetError, match="the class Mine, and an engine is an instance"):
         load("my_engine.py:Mine")
 
 
