@@ -22,11 +22,14 @@ from gradcheck.subjects.torch import TorchSubject
 
 # Relative error, in norm, up to which a format's gradient is taken as it is.
 _ACCEPTED = {"float32": 1e-2, "complex64": 1e-2, "float16": 0.1, "bfloat16": 0.3}
-_SENSITIVE = 300.0
+# What rounding the inputs does to a gradient, times this, is excused; times 300 in half precision, the whole
+# gradient would be.
+_SENSITIVE, _SENSITIVE_HALF = 300.0, 30.0
 # A gradient off by more roundings than this is worth a note, unless its inputs' rounding explains it.
 _WORTH_A_NOTE = 1e3
-# So many roundings of the largest effect on the outputs may remain in a gradient that is zero.
-_ZERO = 1e3
+# So many roundings of the largest effect on the outputs may remain in a gradient that is zero, and this share
+# of it at most: a thousand roundings of half precision would be more than the whole.
+_ZERO, _SHARE = 1e3, 0.25
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,11 @@ def _floors(exam: Examination, exact: Pulled, dtypes: Mapping[str, str]) -> dict
     scales = {name: float(np.min(scale)) for name, scale in exam.scales.items()}
     sizes = [float(np.abs(g).max(initial=0)) * scales[name] for name, g in exact.gradients.items()]
     whole = max([exam.magnitude, *sizes])
-    return {
-        name: _ZERO * float(torch.finfo(getattr(torch, dtypes[name])).eps) * whole / max(scales[name], 1e-300)
-        for name in exact.gradients
+    shares = {
+        name: min(_ZERO * float(torch.finfo(getattr(torch, dtype)).eps), _SHARE)
+        for name, dtype in dtypes.items()
     }
+    return {name: shares[name] * whole / max(scales[name], 1e-300) for name in exact.gradients}
 
 
 def _accepted(dtype: str) -> float:
@@ -131,7 +135,8 @@ def _precision(error: float, dtype: str, sensitivity: float) -> Precision:
     digits = judge.digits(error, 1.0)
     if error <= _noted(dtype):
         return Precision(digits, Verdict.PASS)
-    if error <= _SENSITIVE * sensitivity:
+    excused = _SENSITIVE_HALF if dtype in ("bfloat16", "float16") else _SENSITIVE
+    if error <= excused * sensitivity:
         return Precision(digits, Verdict.PASS, f"ill-conditioned in {dtype}: {digits:.1f} digits survive")
     if error <= _accepted(dtype):
         note = (

@@ -75,3 +75,9 @@ def test_the_users_tensors_are_as_they_were():
     assert x.dtype is torch.float32
     assert torch.equal(x.detach(), before)
     assert x.grad is None
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("factor", [2.0, 0.0, -1.0])
+def test_a_gradient_wrong_in_half_precision_only_fails(dtype, factor):
+    assert kept(Narrow.apply, leaf(dtype), factor).verdict is Verdict.FAIL
