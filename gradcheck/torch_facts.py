@@ -10,7 +10,7 @@ import numpy as np
 
 from gradcheck.diagnose import Facts
 from gradcheck.examination import Pulled
-from gradcheck.explanation import numbers_of
+from gradcheck.explanation import numbers_among, numbers_of
 from gradcheck.numerical import directions
 from gradcheck.pipeline import Outcome
 from gradcheck.subjects.torch import TorchSubject
@@ -26,7 +26,7 @@ def gather(subject: TorchSubject, outcome: Outcome) -> Facts:
     )
     if not outcome.failing:
         return facts
-    return replace(facts, arrays=_arrays(subject, outcome), second_call=_second_call(outcome))
+    return replace(facts, arrays=_arrays(subject, outcome), second_call=second_call(outcome))
 
 
 def numbers(subject: TorchSubject) -> dict[str, float]:
@@ -36,21 +36,12 @@ def numbers(subject: TorchSubject) -> dict[str, float]:
         f"output{path}": tuple(out.shape)
         for path, out in zip(subject.output_paths, subject.outputs, strict=True)
     }
-    given = dict(_given(subject.args, subject.kwargs))
-    return {**numbers_of(shapes), **given}
+    return {**numbers_of(shapes), **numbers_among(_given(subject.args, subject.kwargs))}
 
 
-def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    named = [(f"inputs[{i}]", value) for i, value in enumerate(args)]
-    named += [(f'kwargs["{key}"]', value) for key, value in kwargs.items()]
-    for name, value in named:
-        if (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and np.isfinite(value)
-            and value > 0
-        ):
-            yield name, float(value)
+def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from ((f"inputs[{i}]", value) for i, value in enumerate(args))
+    yield from ((f'kwargs["{key}"]', value) for key, value in kwargs.items())
 
 
 def _arrays(subject: TorchSubject, outcome: Outcome) -> dict[str, np.ndarray]:
@@ -73,10 +64,10 @@ def _pulled(outcome: Outcome) -> Pulled:
     return pulls[0] if pulls else outcome.pulls[0]
 
 
-def _second_call(outcome: Outcome) -> dict[str, np.ndarray | None]:
-    """Return the gradients that a call right after the first would claim.
+def second_call(outcome: Outcome) -> dict[str, np.ndarray | None]:
+    """Return the gradients that a call right after the first would claim, by leaf.
 
-    Other calls came in between: what a buffer has gathered in them is left out.
+    Other calls came in between: what a buffer has gathered in them is left out. Pulls back twice.
     """
     first = _pulled(outcome)
     once, again = outcome.exam.pull(first.cotangents), outcome.exam.pull(first.cotangents)
