@@ -52,7 +52,7 @@ def scale(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     if found is None:
         return
     ratio, uncertainty = found
-    if ratio == 0 or abs(ratio - 1) < _ROUNDED:
+    if ratio == 0 or abs(ratio - 1) < _ROUNDED or abs(ratio + 1) < _ROUNDED:  # the last is a wrong sign
         return
     fit, entries = sample.fit_at(sample.said / ratio), int(sample.told.sum())
     nameable = ratio.imag == 0 and fit.share > 0.9
