@@ -58,7 +58,7 @@ def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[st
         own.start()
         us = [u.to(out.dtype) for u, out in zip(pulled.cotangents, own.outputs, strict=True)]
         found = own.pull_back(us)
-        dtypes = {name: str(t.dtype).removeprefix("torch.") for name, t in own.variables.items()}
+        dtypes = {name: _coarsest(t.dtype, subject) for name, t in own.variables.items()}
     exact = exam.pull([u.to(v.dtype) for u, v in zip(us, pulled.cotangents, strict=True)])
     floors = _floors(exam, exact, dtypes)
     zeros = _floors(exam, exact, dict.fromkeys(dtypes, "float64"))
@@ -76,6 +76,12 @@ def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[st
         else kept[name]
         for name, gradient in exact.gradients.items()
     }
+
+
+def _coarsest(dtype: torch.dtype, subject: TorchSubject) -> str:
+    """Return the format whose rounding a leaf's gradient has: its own, or the coarsest that is cast into."""
+    formats = {dtype, *(subject.narrowing if subject.widened else ())}
+    return str(max(formats, key=lambda format: float(torch.finfo(format).eps))).removeprefix("torch.")
 
 
 def _floors(exam: Examination, exact: Pulled, dtypes: Mapping[str, str]) -> dict[str, float]:

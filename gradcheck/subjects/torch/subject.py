@@ -22,6 +22,10 @@ from gradcheck.subjects.torch.state import (
     modules_of,
     plain_tensors,
 )
+from gradcheck.subjects.torch.widening import Widening
+
+# Casts to narrower formats that change the outputs by fewer roundings than this change nothing.
+_ROUNDINGS = 1e4
 
 
 class BackwardError(Exception):
@@ -33,7 +37,8 @@ class TorchSubject:
 
     ``epsilon`` is the coarsest spacing among leaves and outputs, known once started.
     ``double`` asks for double precision throughout: parameters, inputs, buffers, constants that the
-    function refers to, and the default dtype. ``names`` selects the leaves; None selects every parameter
+    function refers to, the default dtype, and casts that the outputs would feel. ``narrowing``, known once
+    started, are the formats that numbers in double precision are cast into. ``names`` selects the leaves; None selects every parameter
     and input that requires grad (every floating-point input where nothing does).
     """
 
@@ -64,6 +69,8 @@ class TorchSubject:
         self._constants = plain_tensors(function, self.modules)
         self._generators = generators(function, self.modules, [*self.args, *self.kwargs.values()])
         self._state = ModuleState(self.modules)
+        self._casts: Widening | None = None
+        self.narrowing: frozenset[torch.dtype] = frozenset()
         self.needs_grad_mode = False
         self._base: list[torch.Tensor] = []
         self.forward_runs = self.backward_runs = 0
@@ -123,6 +130,7 @@ class TorchSubject:
         self._constant_values = {t: (t.data.clone(), t._version) for t in self._constants}
 
     def __exit__(self, *_: object) -> None:
+        self._let_casts_be()
         for tensor, data in self._originals:
             tensor.data = data
         torch.set_default_dtype(self._default)
@@ -148,9 +156,13 @@ class TorchSubject:
         torch.set_default_dtype(self._default)
         self._randomness.restore_all()
         self._state.restore_attributes()
+        if self._casts is not None:
+            self._casts.active = False
         try:
             yield
         finally:
+            if self._casts is not None:
+                self._casts.active = True
             if self.double:
                 torch.set_default_dtype(torch.float64)
             for tensor, data in self._fresh:
@@ -168,7 +180,7 @@ class TorchSubject:
             TargetError: where the forward pass raises or has no floating-point output.
         """
         with torch.enable_grad():
-            outputs = self._run({}, track=True)
+            outputs = self._first_run()
         self._randomness.narrow()
         numbers = [(path, out) for path, out in outputs if layout.is_number(out)]
         if not numbers:
@@ -185,6 +197,37 @@ class TorchSubject:
         dtypes = {tensor.dtype for tensor in [*self.variables.values(), *self.outputs]}
         self.epsilon = max(float(torch.finfo(dtype).eps) for dtype in dtypes)
         self._choose_grad_mode()
+
+    def _first_run(self) -> list[tuple[str, torch.Tensor]]:
+        """Run forward, and find out about casts; those that the outputs feel are made wide from here on."""
+        self._casts = casts = Widening()
+        casts.__enter__()
+        plain: list[tuple[str, torch.Tensor]] | None = None
+        try:
+            plain = self._run({}, track=True)
+        except Exception:
+            if not (self.double and casts.narrow):
+                raise
+        self.narrowing = frozenset(casts.narrowing)
+        if self.double and casts.narrow:
+            casts.active = True
+            with contextlib.suppress(Exception) if plain is not None else contextlib.nullcontext():
+                widened = self._run({}, track=True)
+                if plain is None or _felt(plain, widened):
+                    return widened
+        self._let_casts_be()
+        assert plain is not None
+        return plain
+
+    def _let_casts_be(self) -> None:
+        if self._casts is not None:
+            self._casts.__exit__(None, None, None)
+            self._casts = None
+
+    @property
+    def widened(self) -> bool:
+        """Whether the forward pass casts to narrower formats, which is made wide."""
+        return self._casts is not None
 
     def _choose_grad_mode(self) -> None:
         """Evaluate without grad where that gives the same; some forward passes differentiate inside."""
@@ -336,8 +379,8 @@ class TorchSubject:
 
     @property
     def is_narrow(self) -> bool:
-        """Whether the user's own tensors are narrower than double precision."""
-        return any(layout.wide(dtype) is not dtype for dtype in self.original_dtypes.values())
+        """Whether the user's own tensors, or what they are cast into, are narrower than double precision."""
+        return self.widened or any(layout.wide(dtype) is not dtype for dtype in self.original_dtypes.values())
 
     @property
     def precision(self) -> float:
@@ -348,6 +391,21 @@ class TorchSubject:
     def randomised(self) -> bool:
         """Whether the forward pass draws random numbers (they are made to repeat)."""
         return self._randomness.in_use
+
+
+def _felt(plain: list[tuple[str, torch.Tensor]], widened: list[tuple[str, torch.Tensor]]) -> bool:
+    """Whether casts change the outputs by more than roundings of double precision."""
+    for (path, one), (other_path, other) in zip(plain, widened, strict=True):
+        if path != other_path or one.shape != other.shape:
+            return True
+        if not layout.is_number(one) or not one.numel():
+            continue
+        a, b = (t.detach().to_dense().to(layout.wide(t.dtype)) for t in (one, other))
+        apart = torch.nan_to_num((a - b).abs())
+        largest = torch.nan_to_num(b.abs()).max()
+        if bool((apart > _ROUNDINGS * torch.finfo(torch.float64).eps * largest).any()):
+            return True
+    return False
 
 
 def _pulled(
@@ -412,6 +470,22 @@ def opened(
         subject.__exit__()
 
 
+def _wider(subject: TorchSubject) -> TorchSubject:
+    """Return a double-precision subject with its casts made wide, where its outputs feel them; else itself."""
+    if subject.is_narrow or not subject.narrowing:
+        return subject
+    subject.__exit__()
+    with contextlib.suppress(Exception):  # whatever it is, it does not run with wider numbers
+        wider = TorchSubject(
+            subject.function, subject.args, subject.kwargs, name=subject.name, double=True
+        ).open()
+        if wider.widened:
+            wider.notes.append("computes in narrower formats inside: verified with wide ones in their place")
+            return wider
+        wider.__exit__()
+    return subject.open()
+
+
 def _open(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str | None
 ) -> TorchSubject:
@@ -422,7 +496,7 @@ def _open(
         except Exception:  # whatever it is, it does not run in double precision
             subject.notes.append("does not run in float64: verified in its own precision")
     try:
-        return subject.open()
+        return _wider(subject.open())
     except GradcheckError:
         raise
     except Exception as error:
