@@ -28,7 +28,7 @@ def like(template: Array, values: np.ndarray) -> Array:
         import torch
 
         dense = torch.from_numpy(np.array(values, order="C")).to(dtype=template.dtype, device=template.device)
-        return _stored(template, dense) if template.layout is torch.sparse_coo else dense
+        return dense if template.layout is torch.strided else _stored(template, dense)
     if isinstance(template, np.ndarray):
         return values.astype(template.dtype)
     from array_api_compat import array_namespace
@@ -40,6 +40,8 @@ def _stored(template: Array, dense: Array) -> Array:
     """Return the entries that a sparse tensor stores: those it does not store are no variables."""
     import torch
 
+    if template.layout is not torch.sparse_coo:
+        return dense.sparse_mask(template.detach())
     indices = template.detach().coalesce().indices()
     return torch.sparse_coo_tensor(indices, dense[tuple(indices)], template.shape, is_coalesced=True)
 
@@ -110,7 +112,25 @@ def moved(value: Array, v: Array, t: float) -> Array:
 
         if value.layout is torch.strided:
             return torch.add(value, v, alpha=t)
+        if value.layout is not torch.sparse_coo and v.layout is value.layout:
+            return _compressed(value, value.values() + t * v.values())
     return value + t * v
+
+
+def _compressed(template: Array, values: Array) -> Array:
+    """Return the values stored as in a sparse tensor that is compressed by rows or columns.
+
+    Adding such tensors is not defined for all of these layouts.
+    """
+    import torch
+
+    rows = template.layout in (torch.sparse_csr, torch.sparse_bsr)
+    outer, inner = (
+        (template.crow_indices(), template.col_indices())
+        if rows
+        else (template.ccol_indices(), template.row_indices())
+    )
+    return torch.sparse_compressed_tensor(outer, inner, values, template.shape, layout=template.layout)
 
 
 def inner(gradient: Array, direction: Array) -> tuple[float, float]:
