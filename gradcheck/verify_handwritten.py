@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck import explanation, findings, judge
+from gradcheck import conventions, explanation, findings, judge
 from gradcheck.diagnose import Findings
 from gradcheck.errors import UsageError
 from gradcheck.options import Options
@@ -51,6 +51,7 @@ def verify_handwritten(
     outcome = examine_subject(subject, options, subject.dtypes)
     for name in outcome.tied:
         findings.fail_tied(outcome.findings[name], outcome.tolerances[name])
+    conventions.accept(outcome, theirs=False)
     found = explanation.explain(outcome, subject.facts())
     results = _results(own, subject, outcome, found)
     results = {name: waived(result, options) for name, result in results.items()}

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradcheck import against_reference, explanation, findings, judge, own_precision, torch_facts
+from gradcheck import against_reference, conventions, explanation, findings, judge, own_precision, torch_facts
 from gradcheck.blame import BlameResult, blame_subject
 from gradcheck.blame.handwritten import OwnCode, own_code
 from gradcheck.blame.inherit import inherited
@@ -156,6 +156,7 @@ def _arbitrate(subject: TorchSubject, outcome: Outcome, parts: Collected) -> Bla
             finding.notes.append(f"at a kink of {found.kinks[0]}; every operation alone is right")
         elif name in undecided and found.blames:
             findings.fail_tied(finding, outcome.tolerances[name])
+    conventions.accept(outcome, theirs=bool(found.blames) and not found.of_the_user)
     return found if outcome.failing else None
 
 
