@@ -162,6 +162,8 @@ def from_entries(
     elif unresolved.size == entries.flat.size and np.isfinite(u).any():
         finding.verdict = Verdict.INCONCLUSIVE
         finding.message = "no step size resolves this gradient to its tolerance"
+    if finding.verdict is not Verdict.INCONCLUSIVE and unresolved.size:
+        finding.notes.append(f"{unresolved.size} of {d.size} entries could not be resolved")
     _describe(finding, entries, gradient.shape, d, u, tau, largest)
 
 
@@ -196,7 +198,10 @@ def _describe(
     )
     finite = np.isfinite(u)
     finding.digits = judge.digits(float(d[finite].max(initial=0)), largest)
-    if finding.verdict is Verdict.PASS and finding.digits < 9 and np.any(d[finite] > _IMPRECISE * u[finite]):
+    if finding.verdict is Verdict.PASS and 0 < largest <= float(tau.max()):
+        finding.digits = None
+        finding.notes.append(f"its gradient is zero to within {float(tau.max()):.1g}")
+    elif finding.verdict is Verdict.PASS and finding.digits < 9 and np.any(d[finite] > _IMPRECISE * u[finite]):
         note = f"imprecise: {finding.digits:.1f} digits agree, and {d.size} entries were examined"
         if not any("imprecise" in text for text in finding.notes):
             finding.notes.append(note)

@@ -51,7 +51,7 @@ def verify_handwritten(
     outcome = examine_subject(subject, options, subject.dtypes)
     for name in outcome.tied:
         findings.fail_tied(outcome.findings[name], outcome.tolerances[name])
-    conventions.accept(outcome, theirs=False)
+    conventions.accept(outcome)
     found = explanation.explain(outcome, subject.facts())
     results = _results(own, subject, outcome, found)
     results = {name: waived(result, options) for name, result in results.items()}

@@ -156,7 +156,8 @@ def _arbitrate(subject: TorchSubject, outcome: Outcome, parts: Collected) -> Bla
             finding.notes.append(f"at a kink of {found.kinks[0]}; every operation alone is right")
         elif name in undecided and found.blames:
             findings.fail_tied(finding, outcome.tolerances[name])
-    conventions.accept(outcome, theirs=bool(found.blames) and not found.of_the_user)
+    guilty = [blame.operation for blame in found.blames]
+    conventions.accept(outcome, guilty, theirs=bool(guilty) and not found.of_the_user)
     return found if outcome.failing else None
 
 
