@@ -18,7 +18,7 @@ from gradcheck import judge
 from gradcheck.examination import Examination, Pulled
 from gradcheck.numerical import directions
 from gradcheck.report.records import Verdict
-from gradcheck.subjects.torch import TorchSubject
+from gradcheck.subjects.torch import TorchSubject, layout
 
 # Relative error, in norm, up to which a format's gradient is taken as it is.
 _ACCEPTED = {"float32": 1e-2, "complex64": 1e-2, "float16": 0.1, "bfloat16": 0.3}
@@ -53,7 +53,7 @@ def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[st
     """Run the subject as the user has it, with the cotangents of ``pulled``.
 
     ``subject`` is the double-precision one and must be open. Raises what the user's code raises, and
-    FloatingPointError where the forward pass overflows in a format that float64 is beyond.
+    FloatingPointError where the forward pass is another function in its own format.
     """
     with (
         subject.suspended(),
@@ -62,7 +62,7 @@ def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[st
         ) as own,
     ):
         own.start()
-        _refuse_overflow(own, subject)
+        _same_function(own, subject)
         us = [u.to(out.dtype) for u, out in zip(pulled.cotangents, own.outputs, strict=True)]
         found = own.pull_back(us)
         dtypes = {name: _coarsest(t.dtype, subject) for name, t in own.variables.items()}
@@ -70,7 +70,7 @@ def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[st
     floors = _floors(exam, exact, dtypes)
     zeros = _floors(exam, exact, dict.fromkeys(dtypes, "float64"))
     errors = {
-        name: _error(_where_finite(found.get(name), exact.finite.get(name)), gradient, floors[name])
+        name: _error(_in_range(found.get(name), gradient, exact.finite.get(name)), gradient, floors[name])
         for name, gradient in exact.gradients.items()
     }
     excused = _excused(exam, exact, dtypes, floors, errors)
@@ -83,17 +83,36 @@ def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[st
     }
 
 
-def _refuse_overflow(own: TorchSubject, wide: TorchSubject) -> None:
+def _same_function(own: TorchSubject, wide: TorchSubject) -> None:
+    """Refuse to compare gradients of what are two functions: the forward passes differ by more than rounding.
+
+    They do where a format overflows, and where what is computed from numbers is rounded to integers.
+    """
     for out, exact in zip(own.outputs, wide.outputs, strict=True):
-        if out.shape == exact.shape and bool((torch.isfinite(exact) & ~torch.isfinite(out)).any()):
+        if out.shape != exact.shape:
+            raise FloatingPointError(f"the forward pass gives other shapes in {out.dtype}")
+        one, other = directions.to_numpy(out), directions.to_numpy(exact)
+        known = np.isfinite(other)
+        if not np.isfinite(one[known]).all():
             raise FloatingPointError(f"the forward pass is not finite in {out.dtype}")
+        apart = float(np.linalg.norm(one[known] - other[known]))
+        most = _accepted(str(out.dtype).removeprefix("torch.")) / 4
+        if apart > most * float(np.linalg.norm(other[known])):
+            raise FloatingPointError(f"the forward pass gives other values in {out.dtype}")
 
 
-def _where_finite(found: torch.Tensor | None, finite: np.ndarray | None) -> torch.Tensor | None:
-    """Return the gradient with zeros where that in float64 is NaN or infinite, too."""
-    if found is None or finite is None or tuple(found.shape) != finite.shape:
+def _in_range(
+    found: torch.Tensor | None, exact: np.ndarray, finite: np.ndarray | None
+) -> torch.Tensor | None:
+    """Return the gradient with the exact one where that is NaN, infinite, or beyond the format's range."""
+    if found is None or tuple(found.shape) != exact.shape or found.layout is not torch.strided:
         return found
-    return torch.where(torch.from_numpy(finite).to(found.device), found, 0)
+    beyond = np.abs(exact) > float(torch.finfo(found.dtype).max)
+    left_out = torch.from_numpy(np.asarray(beyond if finite is None else beyond | ~finite)).to(found.device)
+    if not bool(left_out.any()):
+        return found
+    wide = found.to(layout.wide(found.dtype))
+    return torch.where(left_out, torch.from_numpy(np.array(exact)).to(wide), wide)
 
 
 def _coarsest(dtype: torch.dtype, subject: TorchSubject) -> str:
