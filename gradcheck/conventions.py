@@ -1,10 +1,11 @@
 """Gradients that are right by convention: of functions that are meant for some inputs only.
 
-A Cholesky factor or an eigenvalue is that of a symmetric matrix, and reads one triangle of it; CTC loss takes
-the logarithms of probabilities. Their authors give the gradient along changes that keep the input what it is
-meant to be, and whatever is convenient across. So where a leaf is of such a kind, and its gradient right along
-every change within the kind, what finite differences see across is no fault of a backward pass that is
-PyTorch's own, nor of one whose gradient is as symmetric as the matrix is, of which one triangle is read.
+A Cholesky factor or an eigenvalue is that of a symmetric matrix, and reads one triangle of it; CTC loss
+takes the logarithms of probabilities. Their authors give the gradient along changes that keep the input what
+it is meant to be, and whatever is convenient across. So where a leaf is of such a kind, and its gradient
+right along every change within the kind, what finite differences see across is no fault of a backward pass
+that is PyTorch's own, nor of one whose gradient is as symmetric as the matrix is, of which one triangle is
+read.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Kind:
 
 
 def _adjoint(value: np.ndarray) -> np.ndarray:
-    return np.conj(np.swapaxes(value, -1, -2))
+    adjoint: np.ndarray = np.conj(np.swapaxes(value, -1, -2))
+    return adjoint
 
 
 def _is_symmetric(value: np.ndarray) -> bool:
@@ -97,8 +99,8 @@ def _accept_sampled(outcome: Outcome, name: str, sampler: str) -> None:
     finding.verdict, finding.wrong, finding.digits = Verdict.PASS, finding.wrong[:0], None
     finding.comparison, finding.message = None, ""
     finding.notes.append(
-        f"behind samples of {sampler}, whose gradient is that of the distribution: finite differences with the "
-        "same random numbers tell nothing here, and every other operation is right"
+        f"behind samples of {sampler}, whose gradient is that of the distribution: finite differences with "
+        "the same random numbers tell nothing here, and every other operation is right"
     )
 
 

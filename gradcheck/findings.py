@@ -201,7 +201,9 @@ def _describe(
     if finding.verdict is Verdict.PASS and 0 < largest <= float(tau.max()):
         finding.digits = None
         finding.notes.append(f"its gradient is zero to within {float(tau.max()):.1g}")
-    elif finding.verdict is Verdict.PASS and finding.digits < 9 and np.any(d[finite] > _IMPRECISE * u[finite]):
+    elif (
+        finding.verdict is Verdict.PASS and finding.digits < 9 and np.any(d[finite] > _IMPRECISE * u[finite])
+    ):
         note = f"imprecise: {finding.digits:.1f} digits agree, and {d.size} entries were examined"
         if not any("imprecise" in text for text in finding.notes):
             finding.notes.append(note)

@@ -118,7 +118,7 @@ def _in_range(
 def _coarsest(dtype: torch.dtype, subject: TorchSubject) -> str:
     """Return the format whose rounding a leaf's gradient has: its own, or the coarsest that is cast into."""
     formats = {dtype, *(subject.narrowing if subject.widened else ())}
-    return str(max(formats, key=lambda format: float(torch.finfo(format).eps))).removeprefix("torch.")
+    return str(max(formats, key=lambda one: float(torch.finfo(one).eps))).removeprefix("torch.")
 
 
 def _floors(exam: Examination, exact: Pulled, dtypes: Mapping[str, str]) -> dict[str, float]:

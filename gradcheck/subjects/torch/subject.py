@@ -40,8 +40,8 @@ class TorchSubject:
     ``epsilon`` is the coarsest spacing among leaves and outputs, known once started.
     ``double`` asks for double precision throughout: parameters, inputs, buffers, constants that the
     function refers to, the default dtype, and casts that the outputs would feel. ``narrowing``, known once
-    started, are the formats that numbers in double precision are cast into. ``names`` selects the leaves; None selects every parameter
-    and input that requires grad (every floating-point input where nothing does).
+    started, are the formats that numbers in double precision are cast into. ``names`` selects the leaves;
+    None selects every parameter and input that requires grad (every floating-point input where nothing does).
     """
 
     fixed_cotangent = False
@@ -203,7 +203,7 @@ class TorchSubject:
     def _first_run(self) -> list[tuple[str, torch.Tensor]]:
         """Run forward, and find out about casts; those that the outputs feel are made wide from here on."""
         self._casts = casts = Widening()
-        casts.__enter__()
+        casts.__enter__()  # type: ignore[no-untyped-call]  # untyped in torch
         plain: list[tuple[str, torch.Tensor]] | None = None
         try:
             plain = self._run({}, track=True)
@@ -218,7 +218,7 @@ class TorchSubject:
         return plain
 
     def _feels_casts(self, casts: Widening) -> bool:
-        """Whether casts made wide change the outputs: nearby, as the leaves' own values may be narrow numbers."""
+        """Whether casts made wide change the outputs nearby: the leaves' own values may be narrow numbers."""
         nearby = {name: value * _NEARBY for name, value in self.variables.items()}
         try:
             plain = self._run(nearby, track=True)
@@ -231,7 +231,7 @@ class TorchSubject:
 
     def _let_casts_be(self) -> None:
         if self._casts is not None:
-            self._casts.__exit__(None, None, None)
+            self._casts.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # untyped in torch
             self._casts = None
 
     @property
@@ -481,7 +481,7 @@ def opened(
 
 
 def _wider(subject: TorchSubject) -> TorchSubject:
-    """Return a double-precision subject with its casts made wide, where its outputs feel them; else itself."""
+    """Return a double-precision subject with its casts made wide, where its outputs feel them."""
     if subject.is_narrow or not subject.narrowing:
         return subject
     subject.__exit__()

@@ -1,9 +1,9 @@
 """Casts to narrower formats inside a forward pass, made wide.
 
-Kernels sum in float32 whatever they are given (``x.float()``, ``softmax(..., dtype=torch.float32)``). In double
-precision such a cast rounds more than everything else together, and finite differences see a rough function.
-Under this mode it widens instead, so that the mathematics can be verified to full precision; what the casts
-do to the gradient is compared afterwards, in the user's own formats.
+Kernels sum in float32 whatever they are given (``x.float()``, ``softmax(..., dtype=torch.float32)``). In
+double precision such a cast rounds more than everything else together, and finite differences see a rough
+function. Under this mode it widens instead, so that the mathematics can be verified to full precision; what
+the casts do to the gradient is compared afterwards, in the user's own formats.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch.overrides import TorchFunctionMode
 from gradcheck.subjects.torch.layout import wide
 
 _NARROW = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex32})
-_NAMED: Mapping[Any, tuple[Any, torch.dtype]] = {
-    torch.Tensor.float: (torch.Tensor.double, torch.float32),
-    torch.Tensor.half: (torch.Tensor.double, torch.float16),
-    torch.Tensor.bfloat16: (torch.Tensor.double, torch.bfloat16),
-    torch.Tensor.cfloat: (torch.Tensor.cdouble, torch.complex64),
-    torch.Tensor.chalf: (torch.Tensor.cdouble, torch.complex32),
+_NAMED: Mapping[Any, torch.dtype] = {
+    torch.Tensor.float: torch.float32,
+    torch.Tensor.half: torch.float16,
+    torch.Tensor.bfloat16: torch.bfloat16,
+    torch.Tensor.cfloat: torch.complex64,  # type: ignore[attr-defined]  # its stubs lack it
+    torch.Tensor.chalf: torch.complex32,
 }
 _LEGACY = {
     "torch.FloatTensor": torch.float32,
@@ -71,7 +71,7 @@ class Widening(TorchFunctionMode):
 def _asked(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> set[torch.dtype]:
     """Return the narrow formats that a call asks for."""
     if func in _NAMED:
-        return {_NAMED[func][1]}
+        return {_NAMED[func]}
     if func in _BITS:
         return set()
     given = [*args, *kwargs.values()]
@@ -83,7 +83,7 @@ def _asked(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
 
 def _widely(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     if func in _NAMED:
-        return _NAMED[func][0](*args, **kwargs)
+        return args[0].to(wide(_NAMED[func]), **kwargs)
     like = func in _LIKE
     widened = [a if like and i == 0 else _widened(a, like) for i, a in enumerate(args)]
     return func(*widened, **{key: _widened(a, like) for key, a in kwargs.items()})
