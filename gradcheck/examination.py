@@ -35,7 +35,8 @@ class Pulled:
 
     ``missing`` leaves got no gradient (taken as zeros), ``misshapen`` ones a wrong shape (left out),
     ``finite`` masks the finite entries of those that hold others (taken as zeros and never moved). ``raw``
-    has the gradients of misshapen and not finite leaves as they were given.
+    has the gradients of misshapen and not finite leaves as they were given. ``sizes`` are kept by
+    ``Examination.size``.
     """
 
     cotangents: list[Array]
@@ -45,6 +46,7 @@ class Pulled:
     misshapen: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     finite: Mapping[str, np.ndarray] = field(default_factory=dict)
     raw: Mapping[str, np.ndarray] = field(default_factory=dict)
+    sizes: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -290,6 +292,12 @@ class Examination:
             gradient, value = gradient[where], value[where]
         return _norm_of_products(gradient, value)
 
+    def size(self, pulled: Pulled, name: str) -> float:
+        """Return the standard deviation of a leaf's share of <g, v>: the norm of gradient times scale."""
+        if name not in pulled.sizes:
+            pulled.sizes[name] = _norm_of_products(pulled.gradients[name], self.scales[name])
+        return pulled.sizes[name]
+
     @property
     def magnitude(self) -> float:
         """The size of <u, outputs>, in which rounding errors are counted."""
@@ -322,7 +330,7 @@ class Examination:
         return {name: directions.moved(self.variables[name], v, t) for name, v in direction.items()}
 
 
-def _norm_of_products(gradient: np.ndarray, value: np.ndarray) -> float:
+def _norm_of_products(gradient: np.ndarray, value: np.ndarray | float) -> float:
     """Return the root of the sum of squared products, over what is finite."""
     products = np.abs(gradient * value)
     largest = float(products.max(initial=0))

@@ -41,8 +41,8 @@ _LINEAR = 1e-6
 class Outcome:
     """All that the pipeline found: one Finding per parameter, and what it was found with.
 
-    ``seconds_alone`` were spent on leaves alone because of the directions' power; ``floor`` is the rounding
-    error of <u, outputs>, once somebody asked.
+    ``seconds_apart`` were spent on further directions because of the power of the first; ``floor`` is the
+    rounding error of <u, outputs>, once somebody asked.
     """
 
     exam: Examination
@@ -51,7 +51,7 @@ class Outcome:
     tolerances: Mapping[str, Tolerance]
     joint: list[Probe] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    seconds_alone: float = 0.0
+    seconds_apart: float = 0.0
     floor: float | None = None
 
     @property
@@ -134,7 +134,7 @@ def _judge(
         _examine_all(outcome, screening, known)
         return
     if options.effort == "auto":
-        power.look_alone(outcome, screening, known)
+        power.look_apart(outcome, screening, known)
     for name in screening.suspects:
         _examine_suspect(outcome, name, partial(_located, outcome, name, locate_seconds))
     if options.effort == "auto":

@@ -160,6 +160,30 @@ def detectable(resolution: float, scale: float, count: int, probability: float =
     ``resolution`` is the smallest visible change of the directional derivative, ``scale`` the norm of the
     gradient weighted by the direction.
     """
-    if count == 0 or scale == 0 or not math.isfinite(resolution):
+    return detectable_by([resolution] * count, scale, probability)
+
+
+def detectable_by(resolutions: Sequence[float], scale: float, probability: float = 0.999) -> float | None:
+    """Return the same for directions of several resolutions.
+
+    An error e hides from all with the product of their 0.8 r / e. A direction too coarse to add anything is
+    left out: there the product would count more than a probability of one.
+    """
+    if scale == 0 or not all(map(math.isfinite, resolutions)):
         return None
-    return float(_HIDES * resolution / scale / (1 - probability) ** (1 / count))
+    logarithm, found = 0.0, None
+    for count, resolution in enumerate(sorted(resolutions), 1):
+        if resolution <= 0:
+            return 0.0
+        logarithm += math.log(resolution)
+        seen = _HIDES / scale * math.exp(logarithm / count) / (1 - probability) ** (1 / count)
+        found = seen if found is None else min(found, seen)
+    return found
+
+
+def needed(resolution: float, scale: float, error: float, probability: float = 0.999) -> float:
+    """Return how many directions see a relative error with the given probability; infinity: none do."""
+    hides = _HIDES * resolution / (scale * error) if scale * error > 0 else 1.0
+    if hides >= 1:
+        return math.inf
+    return 1 if hides <= 0 else math.ceil(math.log(1 - probability) / math.log(hides))
