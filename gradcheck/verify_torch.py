@@ -379,14 +379,14 @@ def _variations(
 
 
 def _claimed(subject: TorchSubject, pulled: Pulled, name: str) -> Tensor | None:
-    """Return a claimed gradient as it came, with the entries that are not finite."""
+    """Return a claimed gradient as it came, with the entries that are not finite; it may share memory."""
     if name in pulled.missing:
         return None
     gradient = pulled.gradients[name]
     if name in pulled.finite:
         gradient = np.where(pulled.finite[name], gradient, np.nan)
     leaf = subject.variables[name]
-    return torch.from_numpy(np.array(gradient)).to(dtype=leaf.dtype, device=leaf.device)
+    return torch.from_numpy(gradient).to(leaf.device, leaf.dtype)
 
 
 def _only_backward(subject: TorchSubject) -> tuple[Blame, ...]:
