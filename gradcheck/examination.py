@@ -6,6 +6,7 @@ report are complete and base values are shared by all probes.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -122,7 +123,8 @@ class Examination:
     @property
     def seconds_per_evaluation(self) -> float:
         """The median time of one forward evaluation so far."""
-        return float(np.median(self._seconds[-50:]))
+        recent = sorted(self._seconds[-50:])
+        return recent[len(recent) // 2]
 
     def cotangents(self) -> list[Array]:
         """Draw a cotangent per output: random signs, sizes from 1/2 to 3/2, outputs weighted alike."""
@@ -366,8 +368,9 @@ def _where_finite(cotangent: Array, output: Array) -> Array:
 def _size(output: Array) -> float:
     if 0 in tuple(output.shape):
         return 0.0
-    magnitude = np.abs(directions.to_numpy(output))
-    return float(np.where(np.isfinite(magnitude), magnitude, 0).max())
+    values = directions.to_numpy(output)
+    largest = directions.largest(values)
+    return largest if math.isfinite(largest) else directions.largest(values[np.isfinite(values)])
 
 
 def _is_complex(output: Any) -> bool:

@@ -178,8 +178,8 @@ def norm(gradient: np.ndarray, weight: np.ndarray | float) -> float:
     """Return the root of the sum of squared products, over what is finite."""
     squares = 0.0
     with np.errstate(over="ignore", invalid="ignore"):
-        for g, w in _parts(gradient, np.broadcast_to(weight, gradient.shape)):
-            product = g * w
+        for g, *w in _parts(gradient, weight) if isinstance(weight, np.ndarray) else _parts(gradient):
+            product = g * (w[0] if w else weight)
             squares += float(np.vdot(product, product).real)
         if _TINY < squares < _HUGE:
             return math.sqrt(squares)
