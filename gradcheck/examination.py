@@ -320,6 +320,10 @@ class Examination:
         line = Line(outputs_at, pulled.flat, keep=self.defined)
         return along(line, epsilon=self.subject.epsilon, coarse=True)
 
+    def displaced(self, direction: Mapping[str, Array], t: float) -> list[Array]:
+        """Return the outputs with the leaves moved by ``t`` along a direction."""
+        return self._evaluate({n: directions.moved(self.variables[n], v, t) for n, v in direction.items()})
+
     def _line(self, direction: Mapping[str, Array], pulled: Pulled) -> Line:
         room = {name: directions.room_for(self.variables[name]) for name in direction}
 
