@@ -1,4 +1,4 @@
-"""Which part of an output a wrong gradient gets something wrong from, and which cotangent it was right for."""
+"""From which part of an output something wrong arrives, and which cotangent a gradient was right for."""
 
 import pytest
 import torch
