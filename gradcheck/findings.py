@@ -27,6 +27,7 @@ class Finding:
     """What is known of one parameter while it is being verified.
 
     ``tied`` is a probe through kinks along which the gradient is off although its entries are not.
+    ``by_directions``: it is wrong along directions, and of its entries nothing is known.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Finding:
     verdict: Verdict = Verdict.PASS
     comparison: Comparison | None = None
     tied: Probe | None = None
+    by_directions: bool = False
     message: str = ""
     notes: list[str] = field(default_factory=list)
     digits: float | None = None
