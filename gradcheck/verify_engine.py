@@ -107,21 +107,32 @@ def _result(
     comparisons = dict(result.comparisons)
     for label, gradients in others.items():
         compared = compare(label, claimed, np.asarray(gradients[name]), tol, subject.precision)
+        if compared is not None and compared.verdict is Verdict.FAIL:
+            rounded = outcome.exam.rounding_in_doubt(name)
+            compared = compare(label, claimed, np.asarray(gradients[name]), tol, subject.precision, rounded)
         if compared is not None:
             comparisons[label] = compared
     return _odd_one_out(replace(result, comparisons=comparisons))
 
 
 def compare(
-    label: str, claimed: Array, expected: Array, tol: Tolerance, precision: float
+    label: str,
+    claimed: Array,
+    expected: Array,
+    tol: Tolerance,
+    precision: float,
+    rounded: Array | float = 0.0,
 ) -> Comparison | None:
-    """Compare two gradients entry by entry; None where there is no entry."""
+    """Compare two gradients entry by entry; None where there is no entry.
+
+    ``rounded`` is what is known of each entry's rounding beyond what its leaf's largest says.
+    """
     if claimed.size == 0:
         return None
     difference = np.abs(claimed - expected)
     largest = float(np.abs(expected).max())
     tau = tol.relative * np.abs(expected) + tol.of_largest * largest + tol.absolute
-    rounding = _ROUNDING * precision * max(largest, 1e-30)
+    rounding = np.broadcast_to(_ROUNDING * precision * max(largest, 1e-30) + rounded, claimed.shape)
     excess = np.where(np.isfinite(difference), difference - tau, np.inf)
     excess = np.where(np.isnan(claimed) & np.isnan(expected), -1.0, excess)
     at = tuple(int(k) for k in np.unravel_index(int(np.argmax(excess)), claimed.shape))
@@ -134,7 +145,7 @@ def compare(
         index=at,
         abs_error=float(difference[at]),
         rel_error=float(difference[at] / size) if size > 0 else 0.0,
-        uncertainty=rounding,
+        uncertainty=float(rounding[at]),
         tolerance=float(tau[at]),
         mismatched=wrong,
         compared=int(claimed.size),
