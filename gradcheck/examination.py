@@ -260,7 +260,7 @@ class Examination:
         if self._doubt is None:
             self._doubt = self.subject.rounding() if isinstance(self.subject, KnowsRounding) else {}
         found = self._doubt.get(name)
-        return np.zeros(self.values[name].shape) if found is None else _UNMEASURED * found
+        return np.zeros(self.values[name].shape) if found is None else np.asarray(_UNMEASURED * found)
 
     def residual(self, pulled: Pulled, direction: Mapping[str, Array]) -> tuple[float, float]:
         """Return <claimed - true, v> from one central difference, and a rough bound on its error.

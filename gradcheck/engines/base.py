@@ -26,7 +26,11 @@ _TEXT_SHOWN = 200
 
 
 class Engine(Protocol):
-    """Something that evaluates a graph and differentiates it."""
+    """Something that evaluates a graph and differentiates it.
+
+    One that has complex numbers, too, may say so by an attribute ``complex_numbers = True``: it is then
+    verified on cases in complex numbers without being asked to.
+    """
 
     @property
     def name(self) -> str:
@@ -94,6 +98,11 @@ def require_engine(found: object, source: str = "") -> Engine:
         f"Expected an engine{where} but got {type(found).__name__} without {_listed(_missing(found))}: "
         "an engine has a name, supports(operation) and value_and_gradients(graph, values)."
     )
+
+
+def has_complex_numbers(engine: Engine) -> bool:
+    """Whether the engine says so, by an attribute ``complex_numbers``; it need not have one."""
+    return bool(getattr(engine, "complex_numbers", False))
 
 
 def unsupported(engine: Engine, graph: Graph) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ class EngineSubject:
 
 
 def _off(precision: float, random: np.random.Generator, given: Any) -> Any:
-    if not isinstance(given, np.ndarray | np.generic):  # not read: its shape alone is left
+    if not hasattr(given, "ndim"):  # not read: its shape alone is left
         return given
     return given * (1 + precision * random.uniform(-1, 1, np.shape(given)))
 

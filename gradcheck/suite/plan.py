@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 
-from cases import ALL_FAMILIES, FAMILIES, Case, generate, lecture_cases
+from cases import ALL_FAMILIES, Case, generate, lecture_cases
 from gradcheck.errors import UsageError
 from gradcheck.suggest import did_you_mean
 
@@ -33,21 +35,31 @@ class Ticket:
 
 
 LECTURE = "lecture"
+CASES = 200  # that are generated where nobody says how many
+
+# Whose turn it is where no family is named. Single operations come in between, as there are so many of them
+# and a case of one takes so little time; 200 cases have each of them once and most of them twice.
+TURNS = ("operation", "mlp", "operation", "dag", "operation", "block", "operation", "kink")
+COMPLEX_TURNS = (*TURNS, "complex", "complex")
 
 
 def tickets(
-    cases: int, seed: int, families: Sequence[str] | None, include_lecture: bool
+    cases: int,
+    seed: int,
+    families: Sequence[str] | None,
+    include_lecture: bool,
+    complex_numbers: bool = False,
 ) -> tuple[Ticket, ...]:
     """Return what to run: ``cases`` generated ones, the families taking turns, after the worked examples.
 
     Case number k of a family has the seed ``seed`` + k, so that one family's cases do not depend on which
-    others are asked for.
+    others are asked for. ``complex_numbers`` are added where no families are named.
 
     Raises:
         UsageError: for an unknown family or a negative number.
     """
-    chosen = tuple(dict.fromkeys(families or FAMILIES))
-    for family in chosen:
+    turns = tuple(dict.fromkeys(families or ())) or (COMPLEX_TURNS if complex_numbers else TURNS)
+    for family in turns:
         if family not in ALL_FAMILIES:
             hint = did_you_mean(family, ALL_FAMILIES, "The families are")
             raise UsageError(f"Unknown family {family!r}.{hint}")
@@ -55,5 +67,11 @@ def tickets(
         if number < 0:
             raise UsageError(f"Expected a number that is not negative but got {name}={number}.")
     lecture = [Ticket(LECTURE, i) for i in range(len(lecture_cases()))] if include_lecture else []
-    generated = [Ticket(chosen[k % len(chosen)], seed + k // len(chosen)) for k in range(cases)]
-    return (*lecture, *generated)
+    return (*lecture, *_generated(turns, cases, seed))
+
+
+def _generated(turns: Sequence[str], cases: int, seed: int) -> Iterator[Ticket]:
+    drawn = Counter[str]()
+    for family in islice(cycle(turns), cases):
+        yield Ticket(family, seed + drawn[family])
+        drawn[family] += 1
