@@ -116,8 +116,8 @@ def call_engine(engine: Engine, graph: Graph, values: Mapping[str, Array], *, fi
 
     Raises:
         UnsupportedError: where it raises ``NotImplementedError``.
-        EngineError: where it raises anything else, or does not return one number array for each leaf, of
-            the leaf's shape.
+        EngineError: where it raises anything else, exits, or does not return one number array for each leaf,
+            of the leaf's shape.
         NonFiniteError: where ``finite`` is asked for and an entry is NaN or infinite.
     """
     try:
@@ -128,7 +128,7 @@ def call_engine(engine: Engine, graph: Graph, values: Mapping[str, Array], *, fi
         raise UnsupportedError(
             f"Engine {engine.name!r} lacks something that the graph needs: {error}"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # one that exits would end the run as if all were right
         raise EngineError(
             f"Engine {engine.name!r} raised {_raised(error)} (in value_and_gradients, on a graph of "
             f"{_operations(graph)}); call it on this graph alone to see where."
@@ -180,7 +180,7 @@ def _check_names(name: str, leaves: Iterable[str], gradients: Mapping[str, objec
 def _array(name: str, what: str, returned: object, shape: tuple[int, ...]) -> Array:
     try:
         array = np.asarray(returned)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EngineError(
             f"Engine {name!r} returned {_kind(returned)} as {what}, which NumPy cannot read ({error}); "
             "return a NumPy array."
@@ -212,7 +212,7 @@ def _require_finite(name: str, answer: Answer) -> None:
             )
 
 
-def _raised(error: Exception) -> str:
+def _raised(error: BaseException) -> str:
     """Return an exception as one line of bounded length."""
     text = " ".join(str(error).split())
     if len(text) > _TEXT_SHOWN:

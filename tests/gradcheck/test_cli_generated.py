@@ -144,7 +144,7 @@ def test_an_engine_that_raises_is_told_once_and_is_no_discrepancy(run):
 @pytest.mark.parametrize(
     ("engine", "sentence"),
     [
-        ("leaving", "Engine 'leaving' raised SystemExit: 0 (in value_and_gradients); call it alone"),
+        ("leaving", "Engine 'leaving' raised SystemExit: 0 (in value_and_gradients, on a graph of"),
         ("unsure", "(in supports); call it alone"),
         ("unnamed", "Engine 'unnamed' returned no gradient for"),
         ("misshapen", "with shape (7, 7, 7); return it with the shape"),
