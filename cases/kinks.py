@@ -93,7 +93,7 @@ def _groups(choices: Choices) -> tuple[list[Array], dict[str, Any]]:
 def _norm(choices: Choices) -> tuple[list[Array], dict[str, Any]]:
     shape = _shape(choices, 1)
     a = choices.array(shape)
-    a[0] = 0.0
+    a[0 if len(shape) > 1 else ...] = 0.0
     return [a], {"axis": -1} if len(shape) > 1 else {}
 
 

@@ -177,7 +177,7 @@ def unsaturated(b: Growing, name: str) -> str:
 
 def logits(b: Growing, name: str) -> str:
     """Return an unsaturated value, or where edges are wanted at times one so large that e to it overflows."""
-    if b.edges and b.choices.boolean(0.25):
+    if b.edges and b.choices.boolean(_OFTEN):
         return b.apply("add", name, b.constant(b.choices.one_of((FAR, -FAR))))
     return unsaturated(b, name)
 
