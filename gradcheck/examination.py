@@ -260,7 +260,8 @@ class Examination:
         if self._doubt is None:
             self._doubt = self.subject.rounding() if isinstance(self.subject, KnowsRounding) else {}
         found = self._doubt.get(name)
-        return np.zeros(self.values[name].shape) if found is None else np.asarray(_UNMEASURED * found)
+        rounding: np.ndarray = np.zeros(self.values[name].shape) if found is None else _UNMEASURED * found
+        return rounding
 
     def residual(self, pulled: Pulled, direction: Mapping[str, Array]) -> tuple[float, float]:
         """Return <claimed - true, v> from one central difference, and a rough bound on its error.
@@ -296,7 +297,8 @@ class Examination:
         precision = self.subject.precision
         if name not in self.rounding:
             in_doubt = self.rounding_in_doubt(name).reshape(-1)[flat] * scales
-            return _UNMEASURED * precision * (sizes + self.magnitude) + in_doubt
+            unmeasured: np.ndarray = _UNMEASURED * precision * (sizes + self.magnitude) + in_doubt
+            return unmeasured
         spread = 3 * self.rounding[name].reshape(-1)[flat] * scales
         limit = np.maximum(float(np.sqrt(self.subject.epsilon)) * sizes, 1e3 * precision * self.magnitude)
         rounded: np.ndarray = np.minimum(spread, limit) + 2 * precision * sizes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -229,6 +229,14 @@ def fail_tied(finding: Finding, tol: Tolerance) -> None:
         "wrong at a tie or kink: each entry alone is a possible subgradient, all together are not "
         f"(moved together: claimed {probe.claimed:.6g}, finite differences {probe.estimate.value:.6g})"
     )
+
+
+def explain_by_kink(finding: Finding, operation: str) -> None:
+    """Take back a discrepancy: at kinks, right operations together can give what is no subgradient."""
+    finding.verdict, finding.wrong, finding.tied = Verdict.PASS, finding.wrong[:0], None
+    if finding.comparison is not None:
+        finding.comparison = replace(finding.comparison, verdict=Verdict.PASS, mismatched=0)
+    finding.notes.append(f"at a kink of {operation}; every operation alone is right")
 
 
 def coverage(exam: Examination, finding: Finding) -> Coverage:
