@@ -83,7 +83,7 @@ def _each_right(
         ours, theirs = (_pulled_back(node, one, values, u) for one in (engine, other))
         if all(_alike(ours[name], theirs[name]) for name in ours):
             continue
-        tried += np.count_nonzero(u)
+        tried += int(np.count_nonzero(u))
         if tried > _MOST_OUTPUTS or not _adds_up(node, engine, values, u, ours):
             return False
         if not all(map(is_right, _single_outputs(case, node, values, u))):
