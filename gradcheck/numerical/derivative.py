@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradcheck.numerical import kinks, roundoff
+from gradcheck.numerical import jumps, kinks, roundoff
 from gradcheck.numerical.estimate import Estimate, unresolved
 from gradcheck.numerical.extrapolation import Table
 from gradcheck.numerical.line import Array, Line, Vector, flatten, total
@@ -39,12 +39,16 @@ _POOR = 1e-4
 # Rungs below this power of epsilon (4e-10 in float64), down to the second (3e-13), are mostly rounding; they
 # are tried where the domain ends so near that there are hardly any others.
 _LOWEST, _DESPERATE = 0.6, 0.8
+# Noise in the even part, combined from three rungs, in units of noise in the change of the extrapolations.
+_EVEN = 29.0
 # The ladder ends where the bound is this power of epsilon (6e-7 in float64) and the claimed value agrees.
 _GOOD = 0.4
 # Constant outputs this near (in first steps: 3e-7 in float64) are steps, not rounding to single precision.
 _STAIR = 2.0**-13
 # Steps this small beside the outputs are rounding to single precision, of large numbers or twice, after all.
 _COARSE = 2.0**-20
+# Jumps up to this power of epsilon (6e-6 in float64), as a share of the outputs or inputs, are taken for rounding.
+_FINE = 1 / 3
 # The second opinion: a one-sided slope at this power of epsilon (1e-6 in float64), corrected by the curvature
 # seen at the second rung, which leaves 1e-12 of truncation and 1e-9 of rounding. On the ladder it agrees
 # where it differs from the estimate by no more than this power of epsilon (9e-8), as a share.
@@ -103,7 +107,7 @@ def along(
         return unresolved("the forward pass is not finite at the given point", line.evaluations)
     noise = roundoff.floor(base, line.cotangent, epsilon) + input_noise
     step = line_step(epsilon)
-    quick = _quick(line, step, noise)
+    quick = _quick(line, step, noise, epsilon)
     if quick is not None and not coarse:
         alone = claimed is None or not abs(claimed - quick.value) <= quick.bound
         enough = max(min(epsilon**REFINE * quick.scale, wanted), _ROUNDED * noise / step)
@@ -127,13 +131,13 @@ class _Quick(NamedTuple):
     rho: float
 
 
-def _quick(line: Line, step: float, noise: float) -> _Quick | None:
+def _quick(line: Line, step: float, noise: float, epsilon: float) -> _Quick | None:
     """Return the estimate from two rungs, None where a point has no value.
 
     With relative curvature rho = |d_h - d_h/2| / |d|, the terms of the Taylor series fall like rho, rho^2,
     ...: extrapolation removes the first, and a few times the second is the bound.
     """
-    table = Table(2, noise)
+    table = Table(2, noise, epsilon)
     quotients = []
     for h in (step, step / 2):
         right, left = line(h), line(-h)
@@ -144,7 +148,7 @@ def _quick(line: Line, step: float, noise: float) -> _Quick | None:
     scale = total(abs(quotients[1]))
     curvature = total(abs(quotients[0] - quotients[1]))
     rho = curvature / scale if scale > 0 else 1.0
-    bound = curvature * max(4 * rho, 1e-5) + 3 * noise / step
+    bound = curvature * max(4 * rho, 1e-5) + 3 * noise / step + 4 * epsilon * scale
     return _Quick(table.rows[1][1], bound, scale, table, rho)
 
 
@@ -153,6 +157,9 @@ def _refined(line: Line, step: float, noise: float, quick: _Quick, alone: bool) 
 
     Where h^2 terms cancel by chance, the bound of two rungs is too small. It is kept where the claimed value
     lies within it, not where the estimate stands ``alone``.
+
+    The third rung also shows what no Taylor series explains: noise beyond the floor, a slight kink. A series
+    whose first term is the change of the quotients changes the extrapolations by about rho times as much.
     """
     right, left = line(step / 4), line(-step / 4)
     if right is None or left is None:
@@ -161,9 +168,22 @@ def _refined(line: Line, step: float, noise: float, quick: _Quick, alone: bool) 
     table.add(step / 4, total(line.weighted(right - left)) / (step / 2))
     row = table.rows[2]
     # the first two are small by chance where the h^4 terms cancel; the last is the size of an h^6 term
-    sharper = abs(row[2] - row[1]) + abs(row[1] - table.rows[1][1]) / 4 + _ROUNDED * noise / step
-    sharper += rho**3 * scale
+    change = abs(row[1] - table.rows[1][1])
+    strange = max(change - 4 * rho**2 * scale, _uneven(line, step) - 4 * rho**2 * scale, 0.0)
+    sharper = abs(row[2] - row[1]) + change / 4 + max(_ROUNDED * noise / step, 2 * strange)
+    sharper += rho**3 * scale + 4 * table.epsilon * scale
     return _Quick(row[2], sharper, scale, table, rho) if alone or sharper < bound else quick
+
+
+def _uneven(line: Line, step: float) -> float:
+    """Return what the even part of the outputs, at the three rungs, holds beyond h^2 and h^4, over the step.
+
+    The even part does not enter the quotients: it is a witness of its own to noise and kinks.
+    """
+    base = line(0.0)
+    even = [total(line.weighted((line(h) - base) + (line(-h) - base))) for h in (step, step / 2, step / 4)]
+    second, fourth = (even[0] - 4 * even[1], even[1] - 4 * even[2])
+    return abs(second - 16 * fourth) / (_EVEN * step)
 
 
 def _settled(
@@ -220,8 +240,14 @@ def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: fl
         return _at_the_end_of_the_domain(line, step, noise)
     if _jumps(line, step, noise):
         return unresolved("the forward pass jumps at this point", line.evaluations)
-    table.noise = noise = max(noise, 2 * roundoff.measured(line, epsilon))
+    base = line(0.0)
+    table.scatter = roundoff.measured(line, epsilon)
+    table.noise = noise = max(noise, 3 * table.scatter)
     value, bound, at = table.best(consistent=True)
+    jump = jumps.nearest(line, table, value, at)
+    if 0 < jump <= epsilon**_FINE * max(float(abs(base).max()), line.inputs):
+        table.scatter, table.noise, noise = jump, jump, jump
+        value, bound, at = table.best(consistent=True)
     if _unsettled(line, claimed, value, bound, epsilon, noise):
         kink = _kink(line, (min(at, step / 4), epsilon**0.375, epsilon**0.5), noise)
         if kink is not None:
@@ -267,7 +293,7 @@ def _jumps(line: Line, step: float, noise: float) -> bool:
 def _at_a_kink(kink: kinks.Interval, line: Line, table: Table, at: float) -> Estimate:
     return Estimate(
         (kink.lower + kink.upper) / 2,
-        kink.uncertainty,
+        kink.uncertainty + 4 * table.epsilon * max(abs(kink.lower), abs(kink.upper)),
         kink.lower,
         kink.upper,
         kink=True,
@@ -281,12 +307,12 @@ def _ladder(
     line: Line, step: float, noise: float, epsilon: float, claimed: float | None
 ) -> tuple[Table, bool]:
     """Add rungs until the claimed value is confirmed with a good bound; tell whether it was."""
-    table = Table(2, noise)
+    table = Table(2, noise, epsilon)
     sizes = [step / 2**k for k in range(_HALVES)]
     sizes += [sizes[-1] / 8**k for k in range(1, 2 * _EIGHTHS) if sizes[-1] / 8**k > epsilon**_DESPERATE]
     while sizes:
         h = sizes.pop(0)
-        if h <= epsilon**_LOWEST and len(table.rows) >= _FEWEST:
+        if h <= epsilon**_LOWEST and len(table.rows) >= _FEWEST and not table.moving(_POOR):
             break
         right, left = line(h), line(-h)
         if right is None or left is None:
