@@ -47,12 +47,16 @@ _GOOD = 0.4
 _STAIR = 2.0**-13
 # Steps this small beside the outputs are rounding to single precision, of large numbers or twice, after all.
 _COARSE = 2.0**-20
+# So many steps within a first step of the ladder are a slope, from afar.
+_SLOPE = 64
 # Jumps up to this power of epsilon (6e-6 in float64), as a share of the outputs or inputs, are taken for rounding.
 _FINE = 1 / 3
 # The second opinion: a one-sided slope at this power of epsilon (1e-6 in float64), corrected by the curvature
 # seen at the second rung, which leaves 1e-12 of truncation and 1e-9 of rounding. On the ladder it agrees
 # where it differs from the estimate by no more than this power of epsilon (9e-8), as a share.
 NEARBY, _AGREES = 0.385, 0.45
+# What it may leave in doubt of an estimate that ends the ladder (2e-8), in units of that.
+_DOUBTED = 0.25
 
 
 def derivative(
@@ -193,12 +197,17 @@ def _settled(
     value, bound, scale, table, _ = quick
     if second_opinion:
         # beyond rounding: a kink between the steps, or noise that the floor does not know
-        bound += 2 * max(_apart_nearby(line, value, epsilon) - 2 * noise / epsilon**NEARBY, 0.0)
+        bound += _doubt(line, value, epsilon, noise)
     if not bound <= QUICK * scale + 9 * noise / line_step(epsilon):
         return None
     if claimed is not None and bound < abs(claimed - value) < FAR * bound:
         return None  # a little beyond the bar: look at the bar again
     return _smooth(value, bound, line, table)
+
+
+def _doubt(line: Line, value: float, epsilon: float, noise: float) -> float:
+    """Return twice what the second opinion differs by beyond its own rounding."""
+    return 2 * max(_apart_nearby(line, value, epsilon) - 2 * noise / epsilon**NEARBY, 0.0)
 
 
 def _agree(apart: float, scale: float, epsilon: float, noise: float) -> bool:
@@ -229,10 +238,10 @@ def _smooth(value: float, bound: float, line: Line, table: Table | None, message
 
 def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: float | None) -> Estimate:
     """Climb down the ladder until the estimate is good and agrees; else find out what is in the way."""
-    table, good = _ladder(line, step, noise, epsilon, claimed)
-    if good:
+    table, doubt = _ladder(line, step, noise, epsilon, claimed)
+    if doubt is not None:
         value, bound, _ = table.best()
-        return _smooth(value, bound, line, table)
+        return _smooth(value, bound + doubt, line, table)
     stair = _step_function(line, epsilon, noise)
     if stair is not None:
         return stair
@@ -241,7 +250,7 @@ def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: fl
     if _jumps(line, step, noise):
         return unresolved("the forward pass jumps at this point", line.evaluations)
     base = line(0.0)
-    table.scatter = roundoff.measured(line, epsilon)
+    table.scatter = roundoff.measured(line, epsilon, table.steps[-1])
     table.noise = noise = max(noise, 3 * table.scatter)
     value, bound, at = table.best(consistent=True)
     jump = jumps.nearest(line, table, value, at)
@@ -305,8 +314,11 @@ def _at_a_kink(kink: kinks.Interval, line: Line, table: Table, at: float) -> Est
 
 def _ladder(
     line: Line, step: float, noise: float, epsilon: float, claimed: float | None
-) -> tuple[Table, bool]:
-    """Add rungs until the claimed value is confirmed with a good bound; tell whether it was."""
+) -> tuple[Table, float | None]:
+    """Add rungs until the claimed value is confirmed with a good bound, and a much smaller step agrees.
+
+    Returns what that step leaves in doubt too; None where there was no such end.
+    """
     table = Table(2, noise, epsilon)
     sizes = [step / 2**k for k in range(_HALVES)]
     sizes += [sizes[-1] / 8**k for k in range(1, 2 * _EIGHTHS) if sizes[-1] / 8**k > epsilon**_DESPERATE]
@@ -325,11 +337,13 @@ def _ladder(
             halving = table.converges() and bool(sizes) and sizes[0] > step / 2**_HALVES
             wanted = epsilon ** (REFINE if halving else _GOOD) * scale
             confirmed = abs(claimed - value) <= bound <= wanted
-            if confirmed and _agree(_apart_nearby(line, value, epsilon), scale, epsilon, noise):
-                return table, True
+            if confirmed:
+                doubt = _doubt(line, value, epsilon, noise)
+                if doubt <= _DOUBTED * epsilon**_AGREES * scale:
+                    return table, doubt
             if not halving:
                 sizes = [size for size in sizes if size < step / 2**_HALVES]
-    return table, False
+    return table, None
 
 
 def _step_function(line: Line, epsilon: float, noise: float) -> Estimate | None:
@@ -345,10 +359,19 @@ def _step_function(line: Line, epsilon: float, noise: float) -> Estimate | None:
         return None
     if not any(value is not None and bool((value != base).any()) for value in far):
         return None
-    if _first_change(line, base, step, epsilon) <= _COARSE:
+    change = _first_change(line, base, step, epsilon)
+    if change <= _COARSE:
         return None
+    if _fine(base, [value for value in far if value is not None], change):
+        return unresolved("the outputs move in steps so fine that they may be rounding", line.evaluations)
     message = "the outputs are constant near this point: a step function, whose derivative is zero"
     return Estimate(0.0, noise / step, 0.0, 0.0, evaluations=line.evaluations, message=message)
+
+
+def _fine(base: Vector, far: Sequence[Vector], change: float) -> bool:
+    """Whether the outputs go so many steps of that size that these make a slope."""
+    largest = max(float(abs(base).max()), 1e-300)
+    return max(float(abs(value - base).max()) for value in far) > _SLOPE * change * largest
 
 
 def _first_change(line: Line, base: Vector, step: float, epsilon: float) -> float:

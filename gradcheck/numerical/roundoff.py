@@ -56,17 +56,19 @@ def _half_precision_floor(base: Vector, cotangent: Vector, epsilon: float) -> fl
     return epsilon * largest * math.sqrt(total((weighted / largest) ** 2))
 
 
-def measured(line: Line, epsilon: float) -> float:
+def measured(line: Line, epsilon: float, near: float = math.inf) -> float:
     """Return the standard deviation of <u, y> under tiny changes of t: what a smooth curve leaves of it.
 
     The idea is that of ECNoise (Moré and Wild, Estimating computational noise, 2011), but with points at uneven
     distances, those of them that the line has been evaluated at already, and a least squares fit in place of
-    difference tables. A kink at 0 is part of the curve. Costs ten evaluations in the ordinary case; 0 where
+    difference tables. A kink at 0 is part of the curve; kinks further away than ``near`` are
+    left outside. Costs ten evaluations in the ordinary case; 0 where
     the function has no values there.
     """
     coarse = False
     for window in _WINDOWS:
-        width = window * (epsilon / 2.2e-16) ** 0.5
+        width = min(window * (epsilon / 2.2e-16) ** 0.5, near)
+        near = math.inf
         if _constant(line, 4 * width):
             coarse = True
             continue
