@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradcheck.numerical import jumps, kinks, roundoff
+from gradcheck.numerical import jumps, kinks, roundoff, stairs
 from gradcheck.numerical.estimate import Estimate, unresolved
 from gradcheck.numerical.extrapolation import Table
 from gradcheck.numerical.line import Array, Line, Vector, flatten, total
@@ -43,13 +43,7 @@ _LOWEST, _DESPERATE = 0.6, 0.8
 _EVEN = 29.0
 # The ladder ends where the bound is this power of epsilon (6e-7 in float64) and the claimed value agrees.
 _GOOD = 0.4
-# Constant outputs this near (in first steps: 3e-7 in float64) are steps, not rounding to single precision.
-_STAIR = 2.0**-13
-# Steps this small beside the outputs are rounding to single precision, of large numbers or twice, after all.
-_COARSE = 2.0**-20
-# So many steps within a first step of the ladder are a slope, from afar.
-_SLOPE = 64
-# Jumps up to this power of epsilon (6e-6 in float64), as a share of the outputs or inputs, are taken for rounding.
+# Jumps up to this power of epsilon (6e-6 in float64), as a share of outputs or inputs, are rounding.
 _FINE = 1 / 3
 # The second opinion: a one-sided slope at this power of epsilon (1e-6 in float64), corrected by the curvature
 # seen at the second rung, which leaves 1e-12 of truncation and 1e-9 of rounding. On the ladder it agrees
@@ -184,9 +178,10 @@ def _uneven(line: Line, step: float) -> float:
 
     The even part does not enter the quotients: it is a witness of its own to noise and kinks.
     """
-    base = line(0.0)
-    even = [total(line.weighted((line(h) - base) + (line(-h) - base))) for h in (step, step / 2, step / 4)]
-    second, fourth = (even[0] - 4 * even[1], even[1] - 4 * even[2])
+    base: Vector = line(0.0)
+    rungs: list[tuple[Vector, Vector]] = [(line(h), line(-h)) for h in (step, step / 2, step / 4)]
+    even = [total(line.weighted((right - base) + (left - base))) for right, left in rungs]
+    second, fourth = even[0] - 4 * even[1], even[1] - 4 * even[2]
     return abs(second - 16 * fourth) / (_EVEN * step)
 
 
@@ -207,7 +202,7 @@ def _settled(
 
 def _doubt(line: Line, value: float, epsilon: float, noise: float) -> float:
     """Return twice what the second opinion differs by beyond its own rounding."""
-    return 2 * max(_apart_nearby(line, value, epsilon) - 2 * noise / epsilon**NEARBY, 0.0)
+    return 2 * max(_apart_nearby(line, value, epsilon) - 2 * noise / float(epsilon**NEARBY), 0.0)
 
 
 def _agree(apart: float, scale: float, epsilon: float, noise: float) -> bool:
@@ -242,14 +237,14 @@ def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: fl
     if doubt is not None:
         value, bound, _ = table.best()
         return _smooth(value, bound + doubt, line, table)
-    stair = _step_function(line, epsilon, noise)
+    stair = stairs.step_function(line, epsilon, noise)
     if stair is not None:
         return stair
     if len(table.rows) < 2:
         return _at_the_end_of_the_domain(line, step, noise)
-    if _jumps(line, step, noise):
+    if stairs.jumps_at_once(line, step, noise):
         return unresolved("the forward pass jumps at this point", line.evaluations)
-    base = line(0.0)
+    base: Vector = line(0.0)
     table.scatter = roundoff.measured(line, epsilon, table.steps[-1])
     table.noise = noise = max(noise, 3 * table.scatter)
     value, bound, at = table.best(consistent=True)
@@ -285,18 +280,6 @@ def _unsettled(
     if bound > _POOR * abs(value):
         return True
     return not _agree(_apart_nearby(line, value, epsilon), abs(value), epsilon, noise)
-
-
-def _jumps(line: Line, step: float, noise: float) -> bool:
-    """Whether the outputs change by as much over a tiny step as over one a thousand times larger."""
-    base = line(0.0)
-    changes = []
-    for h in (step / 2**12, step / 2**22):
-        sides = [line(h), line(-h)]
-        if base is None or any(side is None for side in sides):
-            return False
-        changes.append(max(total(abs(line.weighted(side - base))) for side in sides))
-    return changes[1] > 0.3 * changes[0] and changes[1] > 1e3 * noise
 
 
 def _at_a_kink(kink: kinks.Interval, line: Line, table: Table, at: float) -> Estimate:
@@ -344,52 +327,6 @@ def _ladder(
             if not halving:
                 sizes = [size for size in sizes if size < step / 2**_HALVES]
     return table, None
-
-
-def _step_function(line: Line, epsilon: float, noise: float) -> Estimate | None:
-    """Return derivative zero where the outputs do not change at all near 0 although they do further away."""
-    base, step = line(0.0), float(epsilon ** (1 / 6))
-    if step * _STAIR < 16 * epsilon:  # the number format itself is that coarse
-        return None
-    near = [line(sign * step * _STAIR) for sign in (1, -1)]
-    far = [line(sign * step) for sign in (1, -1)]
-    if base is None or any(value is None for value in near):
-        return None
-    if any(bool((value != base).any()) for value in near):
-        return None
-    if not any(value is not None and bool((value != base).any()) for value in far):
-        return None
-    change = _first_change(line, base, step, epsilon)
-    if change <= _COARSE:
-        return None
-    if _fine(base, [value for value in far if value is not None], change):
-        return unresolved("the outputs move in steps so fine that they may be rounding", line.evaluations)
-    message = "the outputs are constant near this point: a step function, whose derivative is zero"
-    return Estimate(0.0, noise / step, 0.0, 0.0, evaluations=line.evaluations, message=message)
-
-
-def _fine(base: Vector, far: Sequence[Vector], change: float) -> bool:
-    """Whether the outputs go so many steps of that size that these make a slope."""
-    largest = max(float(abs(base).max()), 1e-300)
-    return max(float(abs(value - base).max()) for value in far) > _SLOPE * change * largest
-
-
-def _first_change(line: Line, base: Vector, step: float, epsilon: float) -> float:
-    """Return the smallest change of an output met when going to 0, as a share of the largest output.
-
-    Changes of a few last digits of outputs or inputs, as adding t to a large number and taking it away again
-    leaves, are none; 0 where there are no others.
-    """
-    smallest, largest = math.inf, max(float(abs(base).max()), 1e-300)
-    digits = 2**8 * epsilon * max(largest, line.inputs)
-    for k in range(1, -int(math.log2(_STAIR))):
-        for sign in (1, -1):
-            value = line(sign * step / 2**k)
-            if value is not None:
-                changed = abs(value - base)
-                changed = changed[changed > digits]
-                smallest = min(smallest, float(changed.min()) if changed.shape[0] else math.inf)
-    return smallest / largest if smallest < math.inf else 0.0
 
 
 def _at_the_end_of_the_domain(line: Line, step: float, noise: float) -> Estimate:

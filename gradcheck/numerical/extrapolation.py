@@ -61,18 +61,20 @@ class Table:
         return min(candidates, key=lambda entry: entry[1])
 
     def _contradiction(self, i: int, j: int) -> float:
-        """Return how far an entry lies beyond the error of a smaller step's own quotient.
+        """Return how far an entry may lie from a smaller step's quotient that denies it; 0 where none does.
 
-        That error is twice what a smooth function leaves, which is a known share of the quotient's distance to
-        the one before, and four standard deviations of noise. Not the whole distance: it is large wherever a
-        kink lies between the two steps, and there the smaller step is the one to believe.
+        A quotient's own error is twice what a smooth function leaves, which is a known share of its distance
+        to the one before, and four standard deviations of noise. Not the whole distance: it is large wherever
+        a kink lies between the two steps, and there the smaller step is the one to believe.
         """
         entry, most = self.rows[i][j], 0.0
         scatter = self.scatter or self.noise
         for k in range(i + 1, len(self.rows)):
             own, above = self.rows[k][0], self.rows[k - 1][0]
-            left = 2 * abs(own - above) / ((self.steps[k - 1] / self.steps[k]) ** self.power - 1)
-            most = max(most, abs(entry - own) - left - 4 * scatter / self.steps[k])
+            error = 2 * abs(own - above) / ((self.steps[k - 1] / self.steps[k]) ** self.power - 1)
+            error += 4 * scatter / self.steps[k]
+            if abs(entry - own) > error:
+                most = max(most, abs(entry - own) + error)
         return most
 
     def _bound(self, i: int, j: int) -> float:
@@ -124,11 +126,12 @@ class Table:
     def moving(self, share: float) -> bool:
         """Whether the last quotients differ by more than this share of them, and not by what noise does.
 
-        So they do where there are kinks within the last step. Noise grows with every smaller step.
+        So they do where there are kinks within the last step. Noise grows in proportion with smaller steps.
         """
+        ratio = self.steps[-2] / self.steps[-1]
         before, last = (abs(b[0] - a[0]) for a, b in pairwise(self.rows[-3:]))
         least = max(share * abs(self.rows[-1][0]), 4 * self.noise / self.steps[-1])
-        return least < last <= 2 * before
+        return least < last < ratio * before
 
     def curve(self, chosen: float) -> tuple[Step, ...]:
         """Return every rung's own quotient with its bound, for a plot of error against step size."""

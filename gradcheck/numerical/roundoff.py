@@ -17,9 +17,10 @@ _HALF = 1e-4
 # result. Where a forward pass rounds to a narrower format on its way, close points give one value: look
 # further apart.
 _WINDOWS = (2.0**-30.5, 2.0**-24.5, 2.0**-17, 2.0**-9.5)
-# Where in the window the points lie. Evenly spaced ones may all be rounded alike (moved by nearly whole numbers
-# of roundings each); these, multiples of the golden ratio, are not.
-_PLACES = tuple(2 * (k * 0.6180339887498949 % 1) - 1 for k in range(1, 11))
+# Where in the window the points lie. Evenly spaced ones may all be rounded alike (moved by nearly whole
+# numbers of roundings each), and multiples of one irrational number too (Fibonacci numbers times the golden
+# ratio are nearly whole); roots of primes have no multiple in common that is.
+_PLACES = tuple(2 * (math.sqrt(p) % 1) - 1 for p in (2, 3, 5, 7, 13, 17, 23, 37, 47, 53))
 # Of so many different values at least a noise level can be read.
 _DISTINCT = 7
 # The standard deviation of rounding to a grid, in units of the grid.
@@ -59,17 +60,17 @@ def _half_precision_floor(base: Vector, cotangent: Vector, epsilon: float) -> fl
 def measured(line: Line, epsilon: float, near: float = math.inf) -> float:
     """Return the standard deviation of <u, y> under tiny changes of t: what a smooth curve leaves of it.
 
-    The idea is that of ECNoise (Moré and Wild, Estimating computational noise, 2011), but with points at uneven
-    distances, those of them that the line has been evaluated at already, and a least squares fit in place of
-    difference tables. A kink at 0 is part of the curve; kinks further away than ``near`` are
-    left outside. Costs ten evaluations in the ordinary case; 0 where
-    the function has no values there.
+    The idea is that of ECNoise (Moré and Wild, Estimating computational noise, 2011), but with points at
+    uneven distances, those among them at which the line has been evaluated already, and a least squares fit
+    in place of difference tables. A kink at 0 is part of the curve; what lies further away than ``near`` is
+    left outside.
+    Costs ten evaluations in the ordinary case; 0 where the function has no values there.
     """
     coarse = False
     for window in _WINDOWS:
         width = min(window * (epsilon / 2.2e-16) ** 0.5, near)
         near = math.inf
-        if _constant(line, 4 * width):
+        if _constant(line, width):
             coarse = True
             continue
         sample = _sample(line, width)
@@ -85,13 +86,15 @@ def measured(line: Line, epsilon: float, near: float = math.inf) -> float:
 
 
 def _constant(line: Line, width: float) -> bool:
-    """Whether the line has been evaluated within ``width`` of 0 already and found the same on both sides."""
-    base, near = line(0.0), [t for t in line.known(width) if t]
-    return len(near) > 1 and all(bool((line(t) == base).all()) for t in near)
+    """Whether the outputs are known at about this distance on both sides of 0, and are those at 0."""
+    base: Vector = line(0.0)
+    near = [t for t in line.known(4 * width) if abs(t) > width / 4]
+    around = min(near, default=0) < 0 < max(near, default=0)
+    return around and all(bool((line(t) == base).all()) for t in near)
 
 
 def _sample(line: Line, width: float) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return places within ``width`` of 0, in units of it, and how <u, y> differs there from its value at 0."""
+    """Return places within ``width`` of 0, in units of it, and how <u, y> differs there from that at 0."""
     base = line(0.0)
     places = sorted({*(width * place for place in _PLACES), *line.known(width)})
     values = [line(t) for t in places]
