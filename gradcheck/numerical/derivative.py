@@ -245,7 +245,9 @@ def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: fl
     if stairs.jumps_at_once(line, step, noise):
         return unresolved("the forward pass jumps at this point", line.evaluations)
     base: Vector = line(0.0)
-    table.scatter = roundoff.measured(line, epsilon, table.steps[-1])
+    # where the last quotients agree no kink lies within their steps; where they never do, that is noise
+    near = math.inf if table.moving(_POOR) else table.steps[-1]
+    table.scatter = roundoff.measured(line, epsilon, near)
     table.noise = noise = max(noise, 3 * table.scatter)
     value, bound, at = table.best(consistent=True)
     jump = jumps.nearest(line, table, value, at)

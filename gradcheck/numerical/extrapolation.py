@@ -124,14 +124,12 @@ class Table:
         return growing and changes[-1] > 4 * self.noise / self.steps[-1]
 
     def moving(self, share: float) -> bool:
-        """Whether the last quotients differ by more than this share of them, and not by what noise does.
+        """Whether the last quotients differ by more than rounding and by more than this share of them.
 
-        So they do where there are kinks within the last step. Noise grows in proportion with smaller steps.
+        So they do where a kink lies within the last step or the one before.
         """
-        ratio = self.steps[-2] / self.steps[-1]
-        before, last = (abs(b[0] - a[0]) for a, b in pairwise(self.rows[-3:]))
-        least = max(share * abs(self.rows[-1][0]), 4 * self.noise / self.steps[-1])
-        return least < last < ratio * before
+        before, last = (row[0] for row in self.rows[-2:])
+        return abs(last - before) > max(share * abs(last), 4 * self.noise / self.steps[-1])
 
     def curve(self, chosen: float) -> tuple[Step, ...]:
         """Return every rung's own quotient with its bound, for a plot of error against step size."""

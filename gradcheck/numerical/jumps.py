@@ -31,9 +31,11 @@ def nearest(line: Line, table: Table, value: float, at: float) -> float:
     thirteen at a jump, about six at a kink.
     """
     parted = _parting(table, value, at)
-    if parted is None:
-        return 0.0
-    low, high = parted
+    return between(line, value, *parted) if parted else 0.0
+
+
+def between(line: Line, value: float, low: float, high: float) -> float:
+    """Return the size of the jump with which <u, y> leaves the tangent between two steps, 0 for a kink."""
     sign = max((1, -1), key=lambda side: abs(_off(line, value, side * high) or 0.0))
     near, far = _off(line, value, sign * low), _off(line, value, sign * high)
     if near is None or far is None:
