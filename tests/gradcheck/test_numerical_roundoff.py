@@ -48,6 +48,22 @@ def test_rounding_to_a_grid_is_measured_wherever_the_points_fall(grain, slope):
     assert 0.1 * grain <= level <= 50 * grain
 
 
+@pytest.mark.parametrize("whole", [72, 89, 144, 233])
+def test_no_whole_number_of_roundings_hides_a_grid(whole):
+    grain = 1e-12
+    slope = whole * grain / 2.0**-30.5
+    assert measured(lambda t: np.rint(slope * t / grain) * grain) >= 0.1 * grain
+
+
+def test_a_kink_beyond_the_points_is_no_noise():
+    def kinked(t):
+        return np.exp(3 * t) + abs(t - 1e-10)
+
+    line = Line(lambda t: [np.atleast_1d(kinked(t))], np.ones(1))
+    assert roundoff.measured(line, EPS) > 1e-13
+    assert roundoff.measured(line, EPS, near=5e-11) < 1e-15
+
+
 def test_random_noise_is_measured():
     generator = np.random.default_rng(3)
     assert 2e-10 < measured(lambda t: np.sin(t + 1) + 1e-9 * generator.normal()) < 5e-9
