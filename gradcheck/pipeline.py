@@ -129,11 +129,9 @@ def _judge(
     if options.effort == "every":
         _examine_all(outcome, screening, known)
         return
-    if options.effort == "auto":
-        power.look_apart(outcome, screening, known)
+    short = power.look_apart(outcome, screening, known) if options.effort == "auto" else []
     suspects.look_at(outcome, screening.suspects, locate_seconds)
-    if options.effort == "auto":
-        power.look_at_entries(outcome, known)
+    power.look_at_entries(outcome, short)
 
 
 def _clean(screening: Screening, name: str, outcome: Outcome, shared: int) -> tuple[list[Probe], int]:
