@@ -230,7 +230,7 @@ class Examination:
         claimed = sum(part for part, _ in parts.values())
         epsilon = self.subject.epsilon
         weight = sum(self._moved_weight(name, pulled, moved[name]) for name in parts)
-        line = self._line(direction, pulled)
+        line = self.line(direction, pulled)
         estimate = along(
             line,
             claimed=None if blind else claimed,
@@ -271,7 +271,7 @@ class Examination:
         parts = [directions.inner(pulled.gradients[name], v) for name, v in direction.items()]
         epsilon = self.subject.epsilon
         step = epsilon ** (1 / 4)
-        line = self._line(direction, pulled)
+        line = self.line(direction, pulled)
         right, left = line(step), line(-step)
         if right is None or left is None:
             return 0.0, np.inf
@@ -345,7 +345,8 @@ class Examination:
         """Return the outputs with the leaves moved by ``t`` along a direction."""
         return self._evaluate({n: directions.moved(self.variables[n], v, t) for n, v in direction.items()})
 
-    def _line(self, direction: Mapping[str, Array], pulled: Pulled) -> Line:
+    def line(self, direction: Mapping[str, Array], pulled: Pulled) -> Line:
+        """Return the outputs along a direction, seen through a cotangent."""
         room = {name: directions.room_for(self.variables[name]) for name in direction}
 
         def moved(t: float) -> dict[str, Array]:

@@ -58,6 +58,11 @@ def tolerance(dtype: str, rtol: float | None = None, atol: float | None = None) 
     )
 
 
+def coarser(*dtypes: str) -> str:
+    """Return the dtype of the widest tolerance."""
+    return max(dtypes, key=lambda dtype: tolerance(dtype).relative)
+
+
 def verdict(discrepancy: float, uncertainty: float, tau: float) -> Verdict:
     """Judge one number. All three in the unit of the gradient."""
     if discrepancy + uncertainty <= tau:

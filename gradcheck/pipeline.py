@@ -16,8 +16,9 @@ from gradcheck import findings, judge, power, suspects, ties
 from gradcheck.every import Tally, examine_every
 from gradcheck.examination import Examination, Probe, Pulled
 from gradcheck.findings import Finding
-from gradcheck.judge import Tolerance
+from gradcheck.judge import SINGLE, Tolerance
 from gradcheck.locate import Entries, entry_probe
+from gradcheck.numerical import roundoff
 from gradcheck.numerical.derivative import line_step
 from gradcheck.options import Options
 from gradcheck.progress import Watch
@@ -29,6 +30,9 @@ from gradcheck.subjects.base import Subject
 _HALVING, _HALVING_SECONDS = 4000, 60.0
 # Seconds spent on the entries of one leaf whose probe met a kink.
 _TIE_SECONDS = 0.5
+# Noise of so many times the rounding error may come from a narrower format inside; formats of a spacing
+# beyond the second number are narrow themselves.
+_MUCH, _FINE = 1e3, 1e-9
 # A gradient that changes by more than this under a scaled cotangent is not just rounded.
 _LINEAR = 1e-6
 
@@ -85,12 +89,39 @@ def examine_subject(
     known = [name for name, value in exam.values.items() if name in pulled.gradients and value.size]
     budget = min(_HALVING, int(_HALVING_SECONDS / max(exam.seconds_per_evaluation, 1e-6)))
     screening = screen(exam, pulled, {name: tolerances[name] for name in known}, budget)
+    if _is_coarse(exam, screening):
+        return _examine_coarse(subject, options, dtypes, locate_seconds)
     outcome = Outcome(exam, screening.pulls, {name: Finding(name) for name in exam.values}, tolerances)
     outcome.joint = screening.joint
     _judge(outcome, screening, known, options, locate_seconds)
     if outcome.at_kinks:
         ties.look_closer(outcome, min(locate_seconds, _TIE_SECONDS))
     _structure(outcome, deviations)
+    return outcome
+
+
+def _is_coarse(exam: Examination, screening: Screening) -> bool:
+    """Whether the forward pass computes in single precision inside, whatever its outputs' format.
+
+    Looked into where the first probe had to measure the noise, and found much of it.
+    """
+    probe, epsilon = screening.joint[0] if screening.joint else None, exam.subject.epsilon
+    if probe is None or epsilon > _FINE or not hasattr(exam.subject, "coarsen"):
+        return False
+    if probe.estimate.noise <= _MUCH * roundoff.floor(exam.base, probe.pulled.flat, epsilon):
+        return False
+    direction = exam.direction(probe.pulled, list(probe.parts))
+    return roundoff.is_single(exam.line(direction, probe.pulled))
+
+
+def _examine_coarse(
+    subject: Subject, options: Options, dtypes: Mapping[str, str], locate_seconds: float
+) -> Outcome:
+    """Examine anew with the steps and tolerances of the precision that the forward pass has."""
+    subject.coarsen(SINGLE)  # type: ignore[attr-defined]  # asked for by _is_coarse
+    wider = {name: judge.coarser(dtype, "float32") for name, dtype in dtypes.items()}
+    outcome = examine_subject(subject, options, wider, locate_seconds)
+    outcome.notes.insert(0, "the forward pass computes in float32 inside: verified with its tolerances")
     return outcome
 
 

@@ -124,12 +124,8 @@ def _check_allowed(options: Options, names: Sequence[str]) -> None:
 def _dtypes(subject: TorchSubject) -> dict[str, str]:
     """Return the dtype whose tolerance applies to each leaf: its own, or the coarsest output's."""
     names = {str(t.dtype).removeprefix("torch.") for t in subject.outputs}
-    coarsest = max(names, key=lambda name: judge.tolerance(name).relative)
     own = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in subject.variables.items()}
-    return {
-        name: max(dtype, coarsest, key=lambda name: judge.tolerance(name).relative)
-        for name, dtype in own.items()
-    }
+    return {name: judge.coarser(dtype, *names) for name, dtype in own.items()}
 
 
 # Blame, and the arbitration of kinks

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -257,8 +258,8 @@ def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: fl
     if _unsettled(line, claimed, value, bound, epsilon, noise):
         kink = _kink(line, (min(at, step / 4), epsilon**0.375, epsilon**0.5), noise)
         if kink is not None:
-            return _at_a_kink(kink, line, table, at)
-    return _smooth(value, bound, line, table)
+            return replace(_at_a_kink(kink, line, table, at), noise=noise)
+    return replace(_smooth(value, bound, line, table), noise=noise)
 
 
 def _kink(line: Line, steps: Sequence[float], noise: float) -> kinks.Interval | None:

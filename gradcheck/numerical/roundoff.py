@@ -23,6 +23,9 @@ _WINDOWS = (2.0**-30.5, 2.0**-24.5, 2.0**-17, 2.0**-9.5)
 _PLACES = tuple(2 * (math.sqrt(p) % 1) - 1 for p in (2, 3, 5, 7, 13, 17, 23, 37, 47, 53))
 # Of so many different values at least a noise level can be read.
 _DISTINCT = 7
+# Points between which single precision is told, steps about one rounding of it, and the least second
+# differences, as a share, that it leaves.
+_POINTS, _STEPS, _SINGLE = 7, (2.0**-24, 2.0**-22), 2.0**-27
 # The standard deviation of rounding to a grid, in units of the grid.
 _GRID = 12**-0.5
 
@@ -83,6 +86,28 @@ def measured(line: Line, epsilon: float, near: float = math.inf) -> float:
             return max(level, _GRID * float(np.diff(distinct).min())) if coarse else level
         coarse = True
     return 0.0
+
+
+def is_single(line: Line) -> bool:
+    """Whether the outputs are noisy as numbers are that were rounded to single precision on their way.
+
+    Second differences over steps of about one such rounding tell: of smooth outputs they are smaller by eight
+    orders, and fall with the square of the step; at a kink they are as large, but not all of them.
+    """
+    near, far = (_second_differences(line, step) for step in _STEPS)
+    return near is not None and far is not None and near > max(_SINGLE, far / 4)
+
+
+def _second_differences(line: Line, step: float) -> float | None:
+    values = [line(k * step) for k in range(_POINTS)]
+    base = values[0]
+    if base is None or any(value is None for value in values):
+        return None
+    rows = np.diff(np.asarray([np.asarray(value) for value in values]), 2, axis=0)
+    sizes = np.abs(np.asarray(base))
+    return (
+        float(np.median(np.abs(rows[:, sizes > 0]) / sizes[sizes > 0])) if bool((sizes > 0).any()) else None
+    )
 
 
 def _constant(line: Line, width: float) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from gradcheck import conventions
+from gradcheck import conventions, judge
 from gradcheck.examination import Examination
 from gradcheck.findings import Finding
 from gradcheck.options import Options
@@ -109,7 +109,12 @@ def _usable(subject: TorchSubject) -> bool:
 
 def judge_subject(context: Context, subject: TorchSubject, label: str) -> VariationResult | None:
     """Verify a started subject that is not the user's own; None where it is no circumstance."""
-    dtypes = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in subject.variables.items()}
+    subject.coarsen(context.subject.epsilon)
+    inside = "float32" if subject.epsilon >= judge.SINGLE else "float64"
+    dtypes = {
+        name: judge.coarser(str(tensor.dtype).removeprefix("torch."), inside)
+        for name, tensor in subject.variables.items()
+    }
     options = Options.of(
         seed=context.options.seed, effort="probe", rtol=context.options.rtol, atol=context.options.atol
     )

@@ -77,3 +77,30 @@ def test_a_smooth_function_has_no_more_than_its_rounding(scale):
 def test_no_values_and_no_change_are_no_noise():
     assert measured(lambda t: np.nan if t else 1.0) == 0.0
     assert measured(lambda t: 1.0) == 0.0
+
+
+SMOOTH = {
+    "smooth": lambda x: np.sin(x),
+    "oscillating": lambda x: np.sin(900 * x),
+    "kinked": lambda x: np.abs(np.sin(50 * x)) + np.maximum(x, 0),
+    "noisy in double precision": lambda x: np.sin(x) + 1e-12 * np.sin(1e15 * x),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_double_precision_is_not_taken_for_single(name):
+    assert not roundoff.is_single(_outputs(SMOOTH[name]))
+
+
+@pytest.mark.parametrize("size", [1, 40])
+def test_rounding_to_single_precision_inside_is_recognised(size):
+    def inside(x):
+        narrow = np.sin(x.astype(np.float32)) * np.float32(3)
+        return narrow.astype(np.float64) * x
+
+    assert roundoff.is_single(_outputs(inside, size))
+
+
+def _outputs(function, size=40):
+    x, v = np.random.default_rng(0).standard_normal((2, size))
+    return Line(lambda t: [function(x + t * v)], np.ones(size))
