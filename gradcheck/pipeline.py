@@ -126,7 +126,7 @@ def _examine_coarse(
 
 
 def _above_nothing(exam: Examination, pulled: Pulled, name: str, tolerance: Tolerance) -> Tolerance:
-    """Return the tolerance; where all outputs are zero, with what rounding may have hidden in it.
+    """Return the tolerance; where all outputs are zero, with what rounding may hide of what keeps them so.
 
     The loss of a saturated softmax, log(sum(exp(80), ...)) - 80, is zero and stays so while its gradient
     is 1e-35. Zeros do not tell how large the numbers were that they are the difference of: those of the leaf
@@ -137,7 +137,7 @@ def _above_nothing(exam: Examination, pulled: Pulled, name: str, tolerance: Tole
     scale = max(float(np.min(exam.scales[name])), 1e-300)
     weight = float(abs(pulled.flat).max()) * exam.largest[name] / scale
     epsilon = exam.subject.epsilon
-    return replace(tolerance, absolute=tolerance.absolute + 2 * epsilon / line_step(epsilon) * weight)
+    return replace(tolerance, of_nothing=2 * epsilon / line_step(epsilon) * weight)
 
 
 def _judge(

@@ -99,6 +99,8 @@ def _direction_against_entries(outcome: Outcome, finding: Finding, entries: Entr
     if entries.kink.any() or any("kink" in note for note in finding.notes):
         finding.tied = worst
         return
+    if worst.estimate.value == 0 and outcome.tolerances[finding.name].of_nothing > 0:
+        return  # nothing changes along the direction either
     again = outcome.exam.probe(outcome.pulls[-1], [finding.name])
     if again.suspect:
         tol, magnitude = outcome.tolerances[finding.name], outcome.exam.magnitude
