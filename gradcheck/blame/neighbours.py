@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 
 from gradcheck.blame.arrangement import moved
-from gradcheck.blame.bench import Bench, Pulled
+from gradcheck.blame.bench import Bench, Directions, Pulled
 from gradcheck.numerical.line import flatten, total
 
 _DIRECTIONS = 8
@@ -27,6 +27,15 @@ def enclose(bench: Bench, pulled: Pulled) -> bool:
     if bench.epsilon(pulled) > 1e-15 or not pulled.all_finite:
         return False
     return all(_along(bench, pulled, bench.directions()) for _ in range(_DIRECTIONS))
+
+
+def enclose_along(bench: Bench, pulled: Pulled, directions: Directions) -> bool:
+    """Whether it does so along given directions (None: the argument stays)."""
+    if bench.epsilon(pulled) > 1e-15 or not pulled.all_finite:
+        return False
+    points = bench.problem.points
+    still = [torch.zeros_like(p) if v is None else v for p, v in zip(points, directions, strict=True)]
+    return _along(bench, pulled, still)
 
 
 def _along(bench: Bench, pulled: Pulled, directions: list[torch.Tensor]) -> bool:

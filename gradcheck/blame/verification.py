@@ -67,6 +67,10 @@ def _verify(bench: Bench) -> Verification:
         if together is not None:
             message = "at a tie or kink, with all entries moved together"
             return replace(_outcome(Verdict.FAIL, together), kink=True, message=message)
+        alone = kinks.singly(bench)
+        if alone is not None:
+            message = "at a kink, with one entry moved alone"
+            return replace(_outcome(Verdict.FAIL, alone), kink=True, message=message)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The same function at other points: special values put into its inputs, and other sizes.
+"""The same function at other points: special values put into its inputs.
 
 At such points kinks are the rule. A discrepancy found there counts only where a single operation's own
 backward pass is wrong at its own inputs; what right operations do together at a kink is no fault.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -24,9 +23,9 @@ from gradcheck.variations.base import Context, Skip, failed, passed
 
 # What may be spent on single entries at one such point.
 _LOCATE_SECONDS = 0.3
-# Inputs are not grown beyond this many entries: three axes of 4 made 33 would be most of the cost of a run.
-_LARGEST = 20_000
 _INDICES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+# exp(1000) is infinite in float64, too.
+_EXPONENT, _MOST = 1000.0, 1e4
 # What ``reshape(-1, features)`` raises with no features: an axis that may be empty for no model.
 _AMBIGUOUS = "cannot reshape tensor of 0 elements"
 # Formats coarser than this have less than four digits.
@@ -50,7 +49,22 @@ def at(context: Context, label: str, change: Change) -> VariationResult | None:
             return None
         if not _usable(subject):
             return None
-        return _judge(context, subject, label)
+        return judge_subject(context, subject, label)
+
+
+def value_time(context: Context, change: Change) -> float | None:
+    """Return the seconds that the forward pass takes with the inputs changed; None where it has no value."""
+    subject = _moved(context.subject, change)
+    if subject is None:
+        return None
+    with subject, torch.no_grad():
+        try:
+            subject.start()
+            start = time.perf_counter()
+            subject.function(*subject.args, **subject.kwargs)
+        except Exception:  # as in ``at``
+            return None
+        return time.perf_counter() - start
 
 
 def _moved(subject: TorchSubject, change: Change) -> TorchSubject | None:
@@ -75,7 +89,8 @@ def _usable(subject: TorchSubject) -> bool:
     return all(bool(torch.isfinite(out).all()) for out in subject.outputs)
 
 
-def _judge(context: Context, subject: TorchSubject, label: str) -> VariationResult | None:
+def judge_subject(context: Context, subject: TorchSubject, label: str) -> VariationResult | None:
+    """Verify a started subject that is not the user's own; None where it is no circumstance."""
     dtypes = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in subject.variables.items()}
     options = Options.of(
         seed=context.options.seed, effort="probe", rtol=context.options.rtol, atol=context.options.atol
@@ -94,7 +109,9 @@ def _judge(context: Context, subject: TorchSubject, label: str) -> VariationResu
         return passed(label)
     blames = _of_the_user(context, subject)
     if blames is None:
-        return passed(label, f"with {label}: PyTorch's own operations, at a point where they are not smooth")
+        return passed(
+            label, f"with {label}: every operation alone is right, at a point where not all are smooth"
+        )
     message = f"with {label}, the gradient of {wrong[0]} is wrong{_numbers(outcome.findings[wrong[0]])}"
     if blames:
         message += f"; enters at {blames[0].location}, {blames[0].operation}"
@@ -138,10 +155,41 @@ def _some_zeros(t: torch.Tensor, number: int) -> torch.Tensor:
 
 
 def _ties(t: torch.Tensor, _: int) -> torch.Tensor:
-    if t.is_complex() or t.numel() < 2:
-        return t.clone()
-    step = float(t.abs().mean()) or 1.0
-    return (t / step).round() * step
+    """Round to multiples of a power of two: numbers around 1 fall on 0, 1 and -1, where domains end."""
+    size = float(t.abs().mean()) if t.numel() > 1 and not t.is_complex() else 0.0
+    step = 2.0 ** round(math.log2(size)) if 0 < size < math.inf else 1.0
+    return t.clone() if t.is_complex() or t.numel() < 2 else (t / step).round() * step
+
+
+def _large(t: torch.Tensor, _: int) -> torch.Tensor:
+    """Multiply until there is a number as large as 1000, of either sign where both occur.
+
+    Its exponential is beyond every number format.
+    """
+    if not t.numel() or t.is_complex():
+        return t * 100.0
+    sides = [side for side in (float(t.max()), -float(t.min())) if side > 0]
+    return t * max(100.0, min(_EXPONENT / min(sides), _MOST) if sides else 0.0)
+
+
+def _whole_and_empty(t: torch.Tensor, _: int) -> torch.Tensor:
+    """Let the first row of a mask be nothing, and the last one everything."""
+    if t.dtype is not torch.bool or t.ndim == 0 or not t.numel():
+        return t
+    t = t.clone()
+    rows = t if t.ndim == 1 else t.reshape(-1, t.shape[-1])
+    rows[0] = False
+    rows[-1] = True
+    return rows.reshape(t.shape)
+
+
+def _zero_index(t: torch.Tensor, _: int) -> torch.Tensor:
+    """Let the least length, label or offset be zero; offsets and sorted lengths stay in order."""
+    if t.dtype not in _INDICES or not bool((t > 0).any()):
+        return t
+    flat = t.clone().reshape(-1)
+    flat[torch.where(flat > 0, flat, flat.max() + 1).argmin()] = 0
+    return flat.reshape(t.shape)
 
 
 def _one_index(t: torch.Tensor, _: int) -> torch.Tensor:
@@ -155,8 +203,10 @@ SPECIAL: Mapping[str, Change] = {
     "some zeros": _floats(_some_zeros),
     "ties": _floats(_ties),
     "signs flipped": _floats(lambda t, _: -t),
-    "large magnitudes": _floats(lambda t, _: t * 100.0),
+    "large magnitudes": _floats(_large),
     "repeated indices": _one_index,
+    "zero indices": _zero_index,
+    "whole and empty masks": _whole_and_empty,
 }
 
 
@@ -172,6 +222,8 @@ def special(label: str) -> Callable[[Context], VariationResult]:
         if not places:
             raise Skip("no input has a place for them")
         result = at(context, label, change)
+        if result is None and label == "large magnitudes":
+            result = at(context, label, _floats(lambda t, _: t * 100.0))
         if result is None and len(places) > 1:
             result = _one_by_one(context, label, change, places[:_ALONE])
         if result is None:
@@ -201,80 +253,3 @@ def _only(change: Change, place: int) -> Change:
 
 def _unchanged(before: torch.Tensor, after: torch.Tensor) -> bool:
     return before.layout is not torch.strided or bool(torch.equal(before.detach(), after))
-
-
-def other_sizes(context: Context) -> VariationResult:
-    """Grow and shrink axes of equal length together: 0, 1, one more, more than a block."""
-    name = "other sizes"
-    tensors = [t for t in context.subject.inputs.values() if t.layout is torch.strided]
-    lengths = list(dict.fromkeys(n for t in tensors for n in reversed(t.shape) if n > 0))[:3]
-    if not lengths:
-        raise Skip("no input has an axis")
-    tried: list[str] = []
-    for length in lengths:
-        for new in _sizes(length, empty=context.handwritten):
-            if time.perf_counter() > context.deadline or _grown(tensors, length, new) > _LARGEST:
-                continue
-            if _is_spoken_of(context.subject, length, new):
-                continue
-            label = f"axes of {length} made {new}"
-            result = at(context, label, _resized(length, new))
-            if result is not None:
-                tried.append(f"{length} to {new}")
-            if result is not None and result.verdict is Verdict.FAIL:
-                return failed(name, result.message, result.parameters)
-    if not tried:
-        raise Skip("the forward pass takes no other size")
-    return passed(name, "axes of " + ", ".join(tried))
-
-
-def _is_spoken_of(subject: TorchSubject, length: int, new: int) -> bool:
-    """Whether integers among the arguments say, or count on, how long the axis is.
-
-    A length given as a number would no longer be true; an index, or a length in a tensor, would point beyond
-    the end. Not every kernel checks, and a crash could not be caught.
-    """
-    if length in _integers((subject.args, subject.kwargs)):
-        return True
-    indices = [t for t in subject.inputs.values() if t.dtype in _INDICES and t.numel()]
-    return new < length and any(int(t.max()) >= new for t in indices)
-
-
-def _integers(given: Any) -> Iterator[int]:
-    if isinstance(given, int) and not isinstance(given, bool):
-        yield given
-    elif isinstance(given, (list, tuple)):
-        for child in given:
-            yield from _integers(child)
-    elif isinstance(given, Mapping):
-        for child in given.values():
-            yield from _integers(child)
-
-
-def _grown(tensors: Sequence[torch.Tensor], length: int, new: int) -> int:
-    """Return how many entries the inputs have with every axis of this length made ``new``."""
-    return sum(math.prod(new if n == length else n for n in t.shape) for t in tensors)
-
-
-def _sizes(length: int, empty: bool) -> list[int]:
-    """Return the lengths to try; ``empty``: also none at all, of which some of PyTorch's kernels die."""
-    block = 33 if length < 33 else 65 if length < 65 else length + 1
-    sizes = (1, length + 1, block, 0) if empty else (1, length + 1, block)
-    return [n for n in dict.fromkeys(sizes) if n != length]
-
-
-def _resized(length: int, new: int) -> Change:
-    def change(t: torch.Tensor, _: int) -> torch.Tensor:
-        if t.layout is not torch.strided:
-            return t
-        for axis in range(t.ndim):
-            if t.shape[axis] == length:
-                t = t.index_select(axis, torch.arange(new, device=t.device) % length)
-        if new > length and (t.is_floating_point() or t.is_complex()):
-            jitter = torch.rand(t.shape, generator=torch.Generator().manual_seed(new), dtype=torch.float64)
-            t = t * (0.9 + 0.2 * jitter).to(
-                dtype=t.real.dtype if t.is_complex() else t.dtype, device=t.device
-            )
-        return t
-
-    return change

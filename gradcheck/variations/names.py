@@ -21,6 +21,9 @@ NAMES = (
     "signs flipped",
     "large magnitudes",
     "repeated indices",
+    "zero indices",
+    "whole and empty masks",
+    "other settings",
     "other sizes",
     *JAX_ONLY,
 )

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.subjects.torch.subject import BackwardError
-from gradcheck.variations import cotangents, elsewhere, inputs, repetition
+from gradcheck.variations import cotangents, elsewhere, inputs, repetition, settings, sizes
 from gradcheck.variations.base import Context, Skip, Variation, failed
 
 VARIATIONS: dict[str, Variation] = {
@@ -21,7 +21,8 @@ VARIATIONS: dict[str, Variation] = {
     "non-contiguous inputs": inputs.layouts,
     "same tensor twice": inputs.same_tensor_twice,
     **{label: elsewhere.special(label) for label in elsewhere.SPECIAL},
-    "other sizes": elsewhere.other_sizes,
+    "other settings": settings.other_settings,
+    "other sizes": sizes.other_sizes,
 }
 
 # Variations may take these seconds, for a large model fewer (a tenth over the seconds of one forward and
@@ -33,7 +34,7 @@ _TYPICAL, _ELSEWHERE = 1.5, 9.0
 _PASSES = {"linearity": 6.0, "cotangent layouts": 3.5, "each output alone": 4.0, "requires_grad subsets": 6.0}
 
 _PYTORCHS_OWN = "skipped: only PyTorch's own operations, and autograd sees all of them"
-_AT_OTHER_POINTS = frozenset(elsewhere.SPECIAL) | {"other sizes"}
+_AT_OTHER_POINTS = frozenset(elsewhere.SPECIAL) | {"other settings", "other sizes"}
 
 
 def run(context: Context, seconds_per_pull: float) -> tuple[VariationResult, ...]:
