@@ -90,7 +90,10 @@ def elsewhere(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Progr
 
 def _where_defined(program: Program) -> Evidence:
     """Yield nothing where the plain twin has no value or no gradient."""
-    run = Run(program, plain=True)
+    try:
+        run = Run(program, plain=True)
+    except RuntimeError:
+        return
     found = [*run.values, *(g for g in run.pull(run.cotangents()) if g is not None)]
     if all(bool(torch.isfinite(t).all()) for t in found):
         yield from at_the_point(program)
@@ -115,7 +118,20 @@ def _ties(t: torch.Tensor) -> torch.Tensor:
 
 
 def _floats(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda t: change(t) if t.is_floating_point() else t.clone()
+    return lambda t: change(t) if t.is_floating_point() or t.is_complex() else t.clone()
+
+
+def _zero_index(t: torch.Tensor) -> torch.Tensor:
+    if t.dtype is not torch.int64 or not bool((t > 0).any()):
+        return t.clone()
+    return torch.where(t == t[t > 0].min(), 0, t)
+
+
+def _whole_and_empty(t: torch.Tensor) -> torch.Tensor:
+    t = t.clone()
+    if t.dtype is torch.bool:
+        t[0], t[-1] = False, True
+    return t
 
 
 def _one_index(t: torch.Tensor) -> torch.Tensor:
@@ -236,6 +252,7 @@ CIRCUMSTANCES: dict[str, Callable[[Program], Evidence]] = {
     "linearity": linearity,
     "non-contiguous inputs": non_contiguous,
     "nothing changed in place": unchanged,
+    "other settings": at_the_point,
     "other points": first_here(elsewhere(_floats(lambda t: 0.7 * t + 0.1))),
     "other sizes": at_the_point,
     "own precision": at_the_point,
@@ -246,6 +263,8 @@ CIRCUMSTANCES: dict[str, Callable[[Program], Evidence]] = {
     "second order": second_order,
     "some zeros": elsewhere(_floats(_some_zeros)),
     "ties": elsewhere(_floats(_ties)),
+    "whole and empty masks": elsewhere(_whole_and_empty),
+    "zero indices": elsewhere(_zero_index),
     "zeros": elsewhere(_floats(torch.zeros_like)),
 }
 

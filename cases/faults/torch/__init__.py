@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from cases.faults.torch import (
     accumulation,
+    algebra,
+    attention,
     classical,
+    corners,
     cotangents,
     division,
     exact_values,
+    losses,
     masks,
     missing,
     mutation,
+    norms,
     options,
     precision,
     reductions,
     repeats,
+    sampling,
+    scans,
     second_order,
     strides,
     subsets,
@@ -39,6 +46,13 @@ TORCH_FAULTS: tuple[TorchFault, ...] = (
     *subsets.FAULTS,
     *accumulation.FAULTS,
     *classical.FAULTS,
+    *attention.FAULTS,
+    *losses.FAULTS,
+    *norms.FAULTS,
+    *sampling.FAULTS,
+    *scans.FAULTS,
+    *algebra.FAULTS,
+    *corners.FAULTS,
 )
 
 __all__ = ["NEEDS", "TORCH_FAULTS", "Program", "TorchFault"]

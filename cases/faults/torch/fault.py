@@ -30,6 +30,7 @@ NEEDS = (
     "non-contiguous inputs",
     "nothing changed in place",
     "other points",
+    "other settings",
     "other sizes",
     "own precision",
     "repeated backward",
@@ -39,6 +40,8 @@ NEEDS = (
     "second order",
     "some zeros",
     "ties",
+    "whole and empty masks",
+    "zero indices",
     "zeros",
 )
 
