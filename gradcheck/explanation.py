@@ -185,7 +185,7 @@ def numbers_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, float]:
     found: dict[str, float] = {}
     for label, shape in shapes.items():
         if len(shape) > 1 and shape[0] > 1:
-            found.setdefault("the batch size", float(shape[0]))
+            found.setdefault(f"the size of the first axis of {label} (the batch size?)", float(shape[0]))
         size = int(np.prod(shape)) if shape else 1
         if size > 1:
             found[f"the number of entries of {label}"] = float(size)

@@ -21,12 +21,44 @@ _LARGEST = 100_000
 
 def gather(subject: TorchSubject, outcome: Outcome) -> Facts:
     """Return the facts; pulls back twice more where something is wrong."""
-    facts = Facts(
-        numbers=numbers(subject), order=tuple(name for name in subject.names if name in subject.parameters)
-    )
+    order = tuple(name for name in subject.names if name in subject.parameters)
+    facts = Facts(numbers=numbers(subject), order=order, listed=False)
     if not outcome.failing:
         return facts
-    return replace(facts, arrays=_arrays(subject, outcome), second_call=_second_call(outcome))
+    arrays = _arrays(subject, outcome)
+    return replace(
+        facts,
+        numbers={**facts.numbers, **dict(_shares(arrays))},
+        arrays=arrays,
+        second_call=_second_call(outcome),
+        linear=_odd(outcome),
+    )
+
+
+def _shares(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, float]]:
+    """Yield what a mean over some entries may be mistaken for: shares of masks and labels, mean weights."""
+    for name, array in arrays.items():
+        if array.size < 2 or array.dtype.kind not in "biuf":
+            continue
+        if array.dtype.kind in "iu" and (array < 0).any():
+            yield f"the share of {name} that is not negative", float((array >= 0).mean())
+        elif array.dtype.kind == "b" or np.isin(array, (0, 1)).all():
+            yield f"the share of {name} that is not zero", float((array != 0).mean())
+    for weights, w in arrays.items():
+        for labels, places in arrays.items():
+            fits = w.ndim == 1 and w.dtype.kind == "f" and places.dtype.kind in "iu" and places.size > 1
+            if fits and places.min() >= 0 and places.max() < w.size:
+                yield f"the mean of {weights} at {labels}", float(w[places].mean())
+
+
+def _odd(outcome: Outcome) -> bool:
+    """Whether the claimed gradients change their sign with the cotangent's, and nothing else."""
+    first = _pulled(outcome)
+    again = outcome.exam.pull([-u for u in first.cotangents]).gradients
+    return all(
+        name in again and np.allclose(again[name], -gradient, rtol=1e-9, atol=0.0, equal_nan=True)
+        for name, gradient in first.gradients.items()
+    )
 
 
 def numbers(subject: TorchSubject) -> dict[str, float]:

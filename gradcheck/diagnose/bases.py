@@ -12,6 +12,8 @@ from gradcheck.diagnose.sample import Sample
 from gradcheck.diagnose.scene import Scene
 
 _LARGEST = 2_000_000
+# The exponential of more is not finite.
+_EXPONENT = 500.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,10 @@ def bases(sample: Sample, scene: Scene) -> Iterator[Basis]:
     value = sample.value_at
     if value is not None:
         yield Basis(sample.name, value, 4.0, own=True)
-        yield Basis(f"sign({sample.name})", np.sign(value), 4.2, own=True)
+        if np.unique(np.sign(value)).size > 1:  # else it is the same as 1
+            yield Basis(f"sign({sample.name})", np.sign(value), 4.2, own=True)
+        if value.dtype.kind == "f" and np.abs(value).max(initial=0.0) < _EXPONENT:
+            yield Basis(f"exp({sample.name})", np.exp(value), 5.0)
         yield Basis(f"{sample.name}³", value**3, 5.0)
     yield Basis("1 (the same in every entry)", np.ones(sample.true.shape), 4.5)
     arrays = {

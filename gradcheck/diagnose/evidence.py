@@ -40,7 +40,10 @@ class Facts:
     parts of a parameter's true gradient, by parameter, then by description ("its use in the decoder").
     ``uses`` counts how often a parameter enters the computation. ``second_call`` holds the gradients that a
     repeated call claimed. ``changed`` says, by parameter, who changed it in place ("the gradient function").
-    ``order`` lists the parameters from the input to the output; () where that is not known.
+    ``order`` lists the parameters from the input to the output; () where that is not known. ``listed`` says
+    whether the order in which they are listed may then stand for it: arguments of a function have none.
+    ``linear``: the claimed gradients are known to change their sign with the cotangent, so that no mask in
+    the backward pass can depend on the sign of a gradient.
     """
 
     numbers: Mapping[str, float] = field(default_factory=dict)
@@ -50,3 +53,5 @@ class Facts:
     second_call: Mapping[str, Array | None] = field(default_factory=dict)
     changed: Mapping[str, str] = field(default_factory=dict)
     order: tuple[str, ...] = ()
+    listed: bool = True
+    linear: bool = False

@@ -10,6 +10,8 @@ from gradcheck.diagnose.scale import ratio_of
 from gradcheck.diagnose.scene import Scene
 from gradcheck.diagnose.words import number
 
+IDLE = "not zero, and should be"
+
 
 def inside(sample: Sample, scene: Scene, chosen: Array) -> str:
     """Return "zero", "of the wrong sign", "1/2 of the true one", or "" where no single words fit.
@@ -20,7 +22,7 @@ def inside(sample: Sample, scene: Scene, chosen: Array) -> str:
     if not said.any():
         return "zero"
     if (np.abs(true) <= noise).all():
-        return "not zero, and should be"
+        return IDLE
     if (np.abs(said + true) <= noise).all():
         return "of the wrong sign"
     found = ratio_of(sample.said, sample, chosen)

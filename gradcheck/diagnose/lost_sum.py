@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,40 +35,41 @@ def lost_sum(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
 def _profiles(sample: Sample, axes: tuple[int, ...]) -> Iterator[Hypothesis]:
     error = sample.claimed - sample.expected
     along = f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
+    for profile in _known_profiles(sample, error, axes):
+        question = f"{profile.question} forgotten, or off by a factor?"
+        message = f"{sample.name}'s gradient is off by {profile.words} along {along}: {question}"
+        fit = sample.fit(sample.claimed - profile.fitted)
+        yield Hypothesis("missing-term", message, fit, profile.cost, {"axes": list(axes)})
+
+
+@dataclass(frozen=True)
+class _Profile:
+    """What the error may be along the axes, its best fit to the error, and the term that would leave it."""
+
+    words: str
+    fitted: Array
+    question: str
+    cost: float
+
+
+def _known_profiles(sample: Sample, error: Array, axes: tuple[int, ...]) -> Iterator[_Profile]:
+    name, value = sample.name, sample.value
     mean = error.mean(axis=axes, keepdims=True)
     if len(axes) < len(sample.shape):
-        message = (
-            f"{sample.name}'s gradient is off by a number that is the same along {along}: "
-            "is a term that passes through a sum or a mean over it (a mean, a bias, a normaliser) forgotten?"
-        )
-        yield Hypothesis(
-            "missing-term", message, sample.fit(sample.claimed - mean), 5.0, {"axes": list(axes)}
-        )
-    value = sample.value
+        what = "is a term that passes through a sum or a mean over it (a mean, a bias, a normaliser)"
+        yield _Profile("a number that is the same", mean, what, 5.0)
     if value is None or value.shape != sample.shape or value.dtype.kind == "c":
         return
-    centred = value - value.mean(axis=axes, keepdims=True)
-    fitted = _along(error, centred, axes)
-    message = (
-        f"{sample.name}'s gradient is off by a multiple of {sample.name} minus its mean along {along}: "
-        "is the path through a variance forgotten?"
-    )
-    yield Hypothesis("missing-term", message, sample.fit(sample.claimed - fitted), 6.0, {"axes": list(axes)})
-    both = error.mean(axis=axes, keepdims=True) + fitted
-    message = (
-        f"{sample.name}'s gradient is off by a constant and a multiple of {sample.name} along {along}: "
-        "are the paths through a mean and a variance forgotten?"
-    )
-    fit = sample.fit(sample.claimed - both)
+    centred = _along(error, value - value.mean(axis=axes, keepdims=True), axes)
+    yield _Profile(f"a multiple of {name} minus its mean", centred, "is the path through a variance", 6.0)
     if np.prod([sample.shape[axis] for axis in axes]) > 3:
-        yield Hypothesis("missing-term", message, fit, 6.5, {"axes": list(axes)})
+        what = "are the paths through a mean and a variance"
+        yield _Profile(f"a constant and a multiple of {name}", mean + centred, what, 6.5)
+    what = "is the path through a norm or a mean of squares"
+    yield _Profile(f"a multiple of {name}", _along(error, value, axes), what, 5.8)
     soft = np.exp(value - value.max(axis=axes, keepdims=True))
-    message = (
-        f"{sample.name}'s gradient is off by a multiple of softmax({sample.name}) along {along}: "
-        "is the sum in the derivative of softmax (or of a log-sum-exp) forgotten?"
-    )
-    fit = sample.fit(sample.claimed - _along(error, soft, axes))
-    yield Hypothesis("missing-term", message, fit, 5.5, {"axes": list(axes)})
+    what = "is the sum in the derivative of softmax (or of a log-sum-exp)"
+    yield _Profile(f"a multiple of softmax({name})", _along(error, soft, axes), what, 5.5)
 
 
 def _along(error: Array, profile: Array, axes: tuple[int, ...]) -> Array:

@@ -17,7 +17,7 @@ from gradcheck.diagnose.words import number
 
 # What the agreement of a condition with the wrong entries must be worth, in bits: were wrong entries drawn
 # by lot, the chance to hit the condition would be 2 to the minus that. More where more was tried.
-_OWN, _FOREIGN, _BOUND, _FITTED = 5.0, 8.0, 3.0, 6.0
+_OWN, _FOREIGN, _BOUND, _FITTED = 5.0, 7.0, 3.0, 6.0
 # The part being zero, of the wrong sign, ... is evidence of its own.
 _NAMED_INSIDE = 2.0
 # Bounds that people write, tried before what the caller knows.
@@ -72,6 +72,10 @@ def _hypothesis(sample: Sample, condition: Condition, what: str) -> Hypothesis:
 def _conditions(sample: Sample, scene: Scene) -> Iterator[tuple[Condition, int]]:
     """Yield the conditions, and of how many entries each is made."""
     for name, array in scene.known_arrays(sample.name).items():
+        at = _labelled(sample, np.asarray(array))
+        if at is not None:
+            words = f"the index along the last axis is that in {name}"
+            yield Condition(words, at, 3.7, _OWN), sample.true.size
         full = _aligned(np.asarray(array), sample.shape)
         if full is None or full.dtype.kind == "c":
             continue
@@ -84,9 +88,19 @@ def _conditions(sample: Sample, scene: Scene) -> Iterator[tuple[Condition, int]]
             for words, mask, nice in _thresholds(sample, scene, name, x):
                 more = _BOUND if nice else _FITTED
                 yield Condition(words, mask, cost + (0.2 if nice else 1.5), needs + more), cells
-    if sample.true.dtype.kind == "f":
+    if sample.true.dtype.kind == "f" and not scene.facts.linear:
         for words, mask in (("negative", sample.true < 0), ("positive", sample.true > 0)):
             yield Condition(f"the true gradient is {words}", mask, 4.6, _OWN), sample.true.size
+
+
+def _labelled(sample: Sample, labels: Array) -> Array | None:
+    """Return the mask of the known entries that labels, one per row, name; None where these are no labels."""
+    if not sample.shape or labels.dtype.kind not in "iu" or labels.shape != sample.shape[:-1]:
+        return None
+    if labels.size < 2 or labels.max() >= sample.shape[-1]:
+        return None
+    result: Array = sample.index[-1] == labels[sample.index[:-1]]
+    return result
 
 
 def _aligned(array: Array, shape: tuple[int, ...]) -> Array | None:
@@ -120,18 +134,21 @@ def _thresholds(sample: Sample, scene: Scene, name: str, x: Array) -> Iterator[t
         if not above and not wrong.max() < right.min():
             continue
         low, high = (right.max(), wrong.min()) if above else (wrong.max(), right.min())
-        bound, nice = _bound(float(low), float(high), scene)
-        yield f"{words} is {'above' if above else 'below'} {bound}", (y >= high) == above, nice
+        bound, at, nice = _bound(float(low), float(high), scene)
+        included = at == (high if above else low)
+        how = ("at or " if included else "") + ("above" if above else "below")
+        yield f"{words} is {how} {bound}", (y >= high) == above, nice
 
 
-def _bound(low: float, high: float, scene: Scene) -> tuple[str, bool]:
+def _bound(low: float, high: float, scene: Scene) -> tuple[str, float, bool]:
+    """Return a number from ``low`` to ``high`` in words, itself, and whether somebody would write it."""
     for candidate in _BOUNDS:
         if low <= candidate <= high:
-            return number(candidate), True
+            return number(candidate), candidate, True
     for x, quantity in scene.numbers.items():
         if quantity.named and low <= x <= high:
-            return f"{number(x)} ({quantity.words})", True
-    return f"a bound between {number(low)} and {number(high)}", False
+            return f"{number(x)} ({quantity.words})", x, True
+    return f"a bound between {number(low)} and {number(high)}", math.nan, False
 
 
 def _clipped(sample: Sample) -> Iterator[Hypothesis]:
@@ -143,9 +160,9 @@ def _clipped(sample: Sample) -> Iterator[Hypothesis]:
         return
     bound = float(np.abs(said).max())
     cut = np.clip(sample.true, -bound, bound)
-    if (np.abs(true) < bound).any() or bound <= float(
-        np.abs(sample.true[sample.told & ~sample.wrong]).max(initial=0.0)
-    ):
+    kept = sample.told & ~sample.wrong
+    # of numbers that all have one size, nothing tells that they are cut
+    if (np.abs(true) < bound).any() or (np.abs(sample.true) + sample.noise >= bound)[kept].any():
         return
     if (np.abs(sample.said - cut) > sample.noise).any():
         return

@@ -149,15 +149,16 @@ def _forms(x: float, exact: bool) -> Iterator[_Form]:
 def _rarely_of_integer(x: float, n: str) -> Iterator[_Form]:
     yield _Form(f"√{n}", x**0.5, f"is the scaling by 1/√{n} forgotten?", 0.2)
     yield _Form(f"1/√{n}", x**-0.5, f"is the scaling by 1/√{n} done twice?", 0.2)
-    biased = f"is the variance divided by {n} in one place and by {x - 1:g} in the other?"
+    both = f"is it divided by {n} in one place and by {x - 1:g} in the other"
+    biased = f"{both} (a variance, the gaps between points)?"
     yield _Form(f"{x - 1:g}/{n}", (x - 1) / x, biased, 0.3)
     yield _Form(f"{n}/{x - 1:g}", x / (x - 1), biased, 0.3)
     yield _Form(f"√({x - 1:g}/{n})", ((x - 1) / x) ** 0.5, biased, 0.4)
     yield _Form(f"√({n}/{x - 1:g})", (x / (x - 1)) ** 0.5, biased, 0.4)
     yield _Form(f"2·{n}", 2 * x, f"are the division by {n} and a 1/2 forgotten?", 0.5)
     yield _Form(f"1/(2·{n})", 0.5 / x, cost=0.5)
-    yield _Form(f"2/{n}", 2 / x, cost=0.5)
-    yield _Form(f"{n}/2", x / 2, cost=0.5)
+    yield _Form(f"2/{n}", 2 / x, cost=0.9)
+    yield _Form(f"{n}/2", x / 2, cost=0.9)
     if x >= _SMALL:
         yield _Form(f"{n}²", x * x, cost=0.6)
         yield _Form(f"1/{n}²", x**-2, "is the mean taken three times?", 0.6)
@@ -169,10 +170,16 @@ def _of_fraction(x: float, n: str) -> Iterator[_Form]:
     yield _Form(f"1/{n}", 1 / x, f"is the factor {n} forgotten?")
     yield _Form(f"2·{n}", 2 * x, cost=0.2)
     yield _Form(f"{n}/2", x / 2, cost=0.2)
+    yield _Form(f"{n}²", x * x, f"is the factor {n} applied twice, or on the wrong side?", 0.3)
+    yield _Form(f"1/{n}²", x**-2, f"does it divide by {n} where it should multiply?", 0.3)
     if 0 < x < 1:
         rest = f"(1 - {n})"
         yield _Form(rest, 1 - x, f"is the scaling by 1/{rest} forgotten?", 0.1)
         yield _Form(f"1/{rest}", 1 / (1 - x), f"is the scaling by {rest} forgotten?", 0.1)
+        exchanged = f"are {n} and {rest} exchanged?"
+        yield _Form(f"{n}/{rest}", x / (1 - x), exchanged, 0.2)
+        yield _Form(f"{rest}/{n}", (1 - x) / x, exchanged, 0.2)
+        yield _Form(f"{n}·{rest}", x * (1 - x), f"is it multiplied by {n} where 1/{rest} was meant?", 0.3)
 
 
 def _constant(form: _Form, known: Mapping[float, Quantity]) -> Named:

@@ -10,13 +10,15 @@ import numpy as np
 from gradcheck.diagnose.evidence import Array
 from gradcheck.diagnose.hypothesis import CERTAIN, Hypothesis
 from gradcheck.diagnose.indices import describe_indices
-from gradcheck.diagnose.inside import inside
+from gradcheck.diagnose.inside import IDLE, inside
 from gradcheck.diagnose.sample import Sample
 from gradcheck.diagnose.scene import Scene
 from gradcheck.diagnose.words import axis_words, entry
 
 # With fewer entries, those that occur more than once are too easily those that are wrong; rows tell more.
 _FEW_ROWS = 8
+# A part in which nothing should be is told from others by more than its place.
+_IDLE = 0.6
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def _hypothesis(sample: Sample, scene: Scene, region: Region) -> Hypothesis:
     message = f"{sample.name}'s gradient is wrong only in {region.words} ({share})"
     message += f", where it is {what}" if what else ""
     message += f": {region.question}" if region.question else "."
-    cost = region.cost + (0.0 if what else 1.0)
+    cost = region.cost + (0.0 if what else 1.0) - (_IDLE if what == IDLE else 0.0)
     return Hypothesis("partial", message, CERTAIN, cost, {"region": region.words, "inside": what})
 
 

@@ -15,7 +15,7 @@ def enters_between(scene: Scene) -> tuple[str, str] | None:
 
     None where the wrong parameters are not all before the right ones.
     """
-    order = scene.order
+    order = scene.order if scene.ordered else ()
     wrong = [i for i, name in enumerate(order) if scene.samples[name].failing]
     right = [i for i, name in enumerate(order) if not scene.samples[name].failing]
     if not wrong or not right or max(wrong) > min(right):
@@ -25,7 +25,7 @@ def enters_between(scene: Scene) -> tuple[str, str] | None:
 
 def profile(scene: Scene) -> str:
     """Say in one sentence what the pattern of right and wrong parameters tells; "" where it tells nothing."""
-    order = scene.order
+    order = scene.order if scene.ordered else ()
     wrong = [name for name in order if scene.samples[name].failing]
     right = [name for name in order if not scene.samples[name].failing]
     listed = "" if scene.facts.order else " (in the order in which they are listed)"

@@ -24,6 +24,11 @@ class Scene:
         given = [name for name in self.facts.order if name in self.samples]
         return tuple(given) if given else tuple(self.samples)
 
+    @property
+    def ordered(self) -> bool:
+        """Whether ``order`` says which parameter is nearer to the output."""
+        return bool(self.facts.order) or self.facts.listed
+
     def name_factor(self, name: str, ratio: float, uncertainty: float) -> Named | None:
         """Return the words for a factor in the gradient of a parameter."""
         numbers = dict(self.numbers)
