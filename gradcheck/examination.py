@@ -309,9 +309,13 @@ class Examination:
         line = Line(outputs_at, pulled.flat, keep=self.defined)
         return along(line, epsilon=self.subject.epsilon, coarse=True)
 
+    def displaced(self, direction: Mapping[str, Array], t: float) -> list[Array]:
+        """Return the outputs with the leaves moved by ``t`` along a direction."""
+        return self._evaluate(self._moved(direction, t))
+
     def _line(self, direction: Mapping[str, Array], pulled: Pulled) -> Line:
         return Line(
-            lambda t: self._evaluate(self._moved(direction, t)),
+            lambda t: self.displaced(direction, t),
             pulled.flat,
             self.base,
             keep=self.defined,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck import contributions
 from gradcheck.diagnose import Facts
 from gradcheck.examination import Pulled
 from gradcheck.explanation import numbers_of
@@ -25,13 +26,17 @@ def gather(subject: TorchSubject, outcome: Outcome) -> Facts:
     facts = Facts(numbers=numbers(subject), order=order, listed=False)
     if not outcome.failing:
         return facts
-    arrays = _arrays(subject, outcome)
+    arrays, pulled = _arrays(subject, outcome), _pulled(outcome)
+    outputs = [f"output{path}" for path in subject.output_paths]
+    slopes = contributions.slopes(outcome.exam, pulled, outcome.failing)
     return replace(
         facts,
         numbers={**facts.numbers, **dict(_shares(arrays))},
         arrays=arrays,
         second_call=_second_call(outcome),
         linear=_odd(outcome),
+        contributions=contributions.measure(outcome.exam, pulled, slopes, outputs),
+        mistaken=contributions.mistaken(outcome.exam, pulled, slopes, outputs),
     )
 
 

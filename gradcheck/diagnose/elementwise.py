@@ -10,6 +10,10 @@ from gradcheck.diagnose.evidence import Array
 from gradcheck.diagnose.hypothesis import Hypothesis
 from gradcheck.diagnose.sample import Sample
 from gradcheck.diagnose.scene import Scene
+from gradcheck.diagnose.words import number
+
+# So many known fractions at most are tried as factors inside a function.
+_FRACTIONS = 4
 
 
 def _sigmoid(x: Array) -> Array:
@@ -52,7 +56,19 @@ def elementwise(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
         given = np.asarray(array)
         if given.dtype.kind not in "fc" or not _fits_in(given.shape, sample.shape) or given.size < 3:
             continue
-        yield from _of(sample, name, sample.at(np.broadcast_to(given, sample.shape)))
+        x = sample.at(np.broadcast_to(given, sample.shape))
+        yield from _of(sample, name, x, 4.0)
+        if given.dtype.kind == "f":
+            for words, scaled in _scaled(scene, name, x):
+                yield from _of(sample, words, scaled, 4.6)
+
+
+def _scaled(scene: Scene, name: str, x: Array) -> Iterator[tuple[str, Array]]:
+    """Yield the array times and over each rate or temperature that is known, for functions of these."""
+    fractions = [c for c, quantity in scene.numbers.items() if quantity.named and c != int(c)]
+    for c in fractions[:_FRACTIONS]:
+        yield f"({name}/{number(c)})", x / c
+        yield f"({number(c)}·{name})", x * c
 
 
 def _fits_in(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
@@ -62,22 +78,22 @@ def _fits_in(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
         return False
 
 
-def _of(sample: Sample, name: str, x: Array) -> Iterator[Hypothesis]:
+def _of(sample: Sample, name: str, x: Array, cost: float) -> Iterator[Hypothesis]:
     """Try each function of one array; ``x`` and the claimed gradient at the known entries."""
     claimed = sample.said
     with np.errstate(all="ignore"):
         for text, function in _FUNCTIONS.items():
             words, factor = text.format(x=name), function(x)
             missing = f"The factor {words} is missing from {sample.name}'s gradient."
-            yield _hypothesis(sample, missing, claimed * factor, words)
+            yield _hypothesis(sample, missing, claimed * factor, words, cost)
             twice = f"{sample.name}'s gradient has a factor {words} too many."
-            yield _hypothesis(sample, twice, claimed / factor, words)
+            yield _hypothesis(sample, twice, claimed / factor, words, cost)
         for text, function in _MIXED.items():
             words = text.format(x=name)
             message = f"{sample.name}'s gradient has the factor {words}"
             message += "" if message.endswith("?") else "."
-            yield _hypothesis(sample, message, claimed / function(x), words)
+            yield _hypothesis(sample, message, claimed / function(x), words, cost)
 
 
-def _hypothesis(sample: Sample, message: str, repaired: Array, factor: str) -> Hypothesis:
-    return Hypothesis("scale", message, sample.fit_at(repaired), 4.0, {"factor": factor})
+def _hypothesis(sample: Sample, message: str, repaired: Array, factor: str, cost: float) -> Hypothesis:
+    return Hypothesis("scale", message, sample.fit_at(repaired), cost, {"factor": factor})

@@ -32,6 +32,22 @@ class Discrepancy:
 
 
 @dataclass(frozen=True)
+class Contributions:
+    """What a gradient gets from each part of an output, along one direction: claimed, expected, noise.
+
+    The parts are the indices along ``axis`` of ``output``, which has ``ndim`` axes; whole outputs where
+    ``axis`` is -1.
+    """
+
+    output: str
+    axis: int
+    ndim: int
+    claimed: Array
+    expected: Array
+    noise: Array
+
+
+@dataclass(frozen=True)
 class Facts:
     """What else is known about the subject; everything is optional.
 
@@ -43,7 +59,9 @@ class Facts:
     ``order`` lists the parameters from the input to the output; () where that is not known. ``listed`` says
     whether the order in which they are listed may then stand for it: arguments of a function have none.
     ``linear``: the claimed gradients are known to change their sign with the cotangent, so that no mask in
-    the backward pass can depend on the sign of a gradient.
+    the backward pass can depend on the sign of a gradient. ``contributions``, by parameter: what it gets
+    from the parts of the outputs. ``mistaken``, by parameter: (kind, words, claimed, expected, noise) for
+    each cotangent that may have been taken for the one that arrived, along a few directions.
     """
 
     numbers: Mapping[str, float] = field(default_factory=dict)
@@ -55,3 +73,5 @@ class Facts:
     order: tuple[str, ...] = ()
     listed: bool = True
     linear: bool = False
+    contributions: Mapping[str, tuple[Contributions, ...]] = field(default_factory=dict)
+    mistaken: Mapping[str, tuple[tuple[str, str, Array, Array, Array], ...]] = field(default_factory=dict)

@@ -7,11 +7,13 @@ from types import MappingProxyType
 
 from gradcheck.diagnose.accumulation import accumulated, repeats
 from gradcheck.diagnose.beside_penalty import beside_penalty
+from gradcheck.diagnose.contributions import contributed
 from gradcheck.diagnose.elementwise import elementwise
 from gradcheck.diagnose.hypothesis import Hypothesis
 from gradcheck.diagnose.lost_sum import lost_sum
 from gradcheck.diagnose.masked import masked
 from gradcheck.diagnose.missing_term import missing_term
+from gradcheck.diagnose.mistaken import mistaken
 from gradcheck.diagnose.mutates import mutates
 from gradcheck.diagnose.non_finite import non_finite
 from gradcheck.diagnose.partial import partial
@@ -41,6 +43,7 @@ KINDS = MappingProxyType(
         "unreduced": "a sum or mean over broadcast axes is missing, or there is one too many",
         "partial": "only one part is wrong: a row, a tail, a block, a sample, an entry",
         "masked": "wrong exactly where a condition on known numbers holds",
+        "cotangent": "right for another cotangent than the one that arrives: ignored, averaged, squared",
         "accumulated": "each call adds to what the call before left",
         "non-finite": "NaN or infinity where the true gradient is finite",
         "precision": "right only to the digits of a narrower number format",
@@ -71,5 +74,7 @@ FITTED: tuple[Propose, ...] = (
     partial,
     masked,
     precision,
+    mistaken,
+    contributed,
     shape,
 )
