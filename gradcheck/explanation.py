@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -192,3 +194,9 @@ def numbers_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, float]:
         if len(shape) > 1 and shape[-1] > 1:
             found[f"the size of the last axis of {label}"] = float(shape[-1])
     return found
+
+
+def numbers_among(named: Iterable[tuple[str, Any]]) -> dict[str, float]:
+    """Return the positive numbers among named arguments: a factor may turn out to be one of them."""
+    numbers = [(name, v) for name, v in named if isinstance(v, int | float) and not isinstance(v, bool)]
+    return {name: float(v) for name, v in numbers if math.isfinite(v) and v > 0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from gradcheck import contributions
 from gradcheck.diagnose import Facts
 from gradcheck.examination import Pulled
-from gradcheck.explanation import numbers_of
+from gradcheck.explanation import numbers_among, numbers_of
 from gradcheck.numerical import directions
 from gradcheck.pipeline import Outcome
 from gradcheck.subjects.torch import TorchSubject
@@ -26,22 +26,34 @@ def gather(subject: TorchSubject, outcome: Outcome) -> Facts:
     facts = Facts(numbers=numbers(subject), order=order, listed=False)
     if not outcome.failing:
         return facts
-    arrays, pulled = _arrays(subject, outcome), _pulled(outcome)
+    arrays = _arrays(subject, outcome)
     outputs = [f"output{path}" for path in subject.output_paths]
-    slopes = contributions.slopes(outcome.exam, pulled, outcome.failing)
     return replace(
         facts,
-        numbers={**facts.numbers, **dict(_shares(arrays))},
+        numbers={**facts.numbers, **shares(arrays)},
         arrays=arrays,
-        second_call=_second_call(outcome),
-        linear=_odd(outcome),
-        contributions=contributions.measure(outcome.exam, pulled, slopes, outputs),
-        mistaken=contributions.mistaken(outcome.exam, pulled, slopes, outputs),
+        second_call=second_call(outcome),
+        **of_cotangents(outcome, outputs),
     )
 
 
+def of_cotangents(outcome: Outcome, outputs: Sequence[str]) -> dict[str, Any]:
+    """Return the facts that other cotangents bring to light; ``outputs`` are the names of the outputs."""
+    exam, pulled = outcome.exam, _pulled(outcome)
+    slopes = contributions.slopes(exam, pulled, outcome.failing)
+    return {
+        "linear": _odd(outcome),
+        "contributions": contributions.measure(exam, pulled, slopes, outputs),
+        "mistaken": contributions.mistaken(exam, pulled, slopes, outputs),
+    }
+
+
+def shares(arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return what a mean over some entries may be mistaken for: shares of masks and labels, mean weights."""
+    return dict(_shares(arrays))
+
+
 def _shares(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, float]]:
-    """Yield what a mean over some entries may be mistaken for: shares of masks and labels, mean weights."""
     for name, array in arrays.items():
         if array.size < 2 or array.dtype.kind not in "biuf":
             continue
@@ -73,21 +85,12 @@ def numbers(subject: TorchSubject) -> dict[str, float]:
         f"output{path}": tuple(out.shape)
         for path, out in zip(subject.output_paths, subject.outputs, strict=True)
     }
-    given = dict(_given(subject.args, subject.kwargs))
-    return {**numbers_of(shapes), **given}
+    return {**numbers_of(shapes), **numbers_among(_given(subject.args, subject.kwargs))}
 
 
-def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    named = [(f"inputs[{i}]", value) for i, value in enumerate(args)]
-    named += [(f'kwargs["{key}"]', value) for key, value in kwargs.items()]
-    for name, value in named:
-        if (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and np.isfinite(value)
-            and value > 0
-        ):
-            yield name, float(value)
+def _given(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from ((f"inputs[{i}]", value) for i, value in enumerate(args))
+    yield from ((f'kwargs["{key}"]', value) for key, value in kwargs.items())
 
 
 def _arrays(subject: TorchSubject, outcome: Outcome) -> dict[str, np.ndarray]:
@@ -110,10 +113,10 @@ def _pulled(outcome: Outcome) -> Pulled:
     return pulls[0] if pulls else outcome.pulls[0]
 
 
-def _second_call(outcome: Outcome) -> dict[str, np.ndarray | None]:
-    """Return the gradients that a call right after the first would claim.
+def second_call(outcome: Outcome) -> dict[str, np.ndarray | None]:
+    """Return the gradients that a call right after the first would claim, by leaf.
 
-    Other calls came in between: what a buffer has gathered in them is left out.
+    Other calls came in between: what a buffer has gathered in them is left out. Pulls back twice.
     """
     first = _pulled(outcome)
     once, again = outcome.exam.pull(first.cotangents), outcome.exam.pull(first.cotangents)

@@ -19,6 +19,7 @@ from torch import Tensor
 from gradcheck import against_reference, explanation, findings, judge, own_precision, torch_facts
 from gradcheck.blame import BlameResult, blame_subject
 from gradcheck.blame.handwritten import OwnCode, own_code
+from gradcheck.blame.inherit import inherited
 from gradcheck.diagnose import Facts
 from gradcheck.errors import UsageError
 from gradcheck.examination import Examination, Pulled
@@ -94,7 +95,7 @@ def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> N
     outcome = examine_subject(subject, options, _dtypes(subject))
     parts.notes += outcome.notes
     blame = _arbitrate(subject, outcome, parts)
-    parts.parameters = _results(subject, outcome, parts)
+    parts.parameters = _results(subject, outcome, parts, blame)
     if blame is not None:
         parts.blame(blame)
     right = not outcome.failing
@@ -188,7 +189,9 @@ def _blame_elsewhere(subject: TorchSubject) -> tuple[Blame, ...] | None:
 # Results
 
 
-def _results(subject: TorchSubject, outcome: Outcome, parts: Collected) -> dict[str, ParameterResult]:
+def _results(
+    subject: TorchSubject, outcome: Outcome, parts: Collected, blame: BlameResult | None
+) -> dict[str, ParameterResult]:
     found = explanation.explain(outcome, torch_facts.gather(subject, outcome)) if outcome.failing else None
     if found is not None:
         parts.notes += explanation.story(found)
@@ -197,7 +200,10 @@ def _results(subject: TorchSubject, outcome: Outcome, parts: Collected) -> dict[
     for name, finding in outcome.findings.items():
         dtype = str(subject.original_dtypes[name]).removeprefix("torch.") if name in originals else "float64"
         result = findings.result(outcome.exam, finding, dtype)
-        results[name] = explanation.complete(outcome, result, found.of(name) if found else ())
+        diagnoses = found.of(name) if found else ()
+        if blame is not None:
+            diagnoses = inherited(name, diagnoses, blame)
+        results[name] = explanation.complete(outcome, result, diagnoses)
     return results
 
 

@@ -12,6 +12,7 @@ from gradcheck.blame.trace import Key
 
 if TYPE_CHECKING:
     from gradcheck.blame.verification import Verification
+    from gradcheck.report.records import Diagnosis
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class TracedCall:
     ``differentiates``: the call is one of autograd's own, and ``keeps_graph`` where its results can be
     differentiated again. ``cotangents`` holds how the cotangents arrived in the backward pass, by output; it
     stays empty where none did. ``kept`` holds the cotangents themselves, where they were asked for.
+    ``diagnoses`` name the mistake in it, where it was found guilty and looked into.
     """
 
     id: str
@@ -71,6 +73,7 @@ class TracedCall:
     cotangents: dict[int, Arrangement] = field(default_factory=dict)
     kept: dict[int, torch.Tensor] = field(default_factory=dict)
     verification: Verification | None = None
+    diagnoses: tuple[Diagnosis, ...] = ()
 
     @property
     def operation(self) -> str:

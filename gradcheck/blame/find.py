@@ -81,7 +81,7 @@ def _search(
         warnings.simplefilter("ignore")  # the user has met them; every further run would repeat them
         session = Session(computation, wrong, cotangents, rng)
         examined = Operations(session, order, rtol)
-        blames = _blames(session, examined)
+        blames, cut = _blames(session, examined)
     unverified = [*(f"{name}: not seen by the trace" for name in session.recording.unseen)]
     unverified += examined.unverified()
     suspect = any(operations.is_suspect(call) for call in examined.calls)
@@ -93,6 +93,7 @@ def _search(
         unverified=tuple(dict.fromkeys(unverified)),
         cost=session.cost,
         of_the_user=_of_the_user(blames, examined),
+        cut=cut,
     )
 
 
@@ -108,15 +109,18 @@ def _of_the_user(blames: Sequence[Blame], examined: Operations) -> tuple[Blame, 
     return tuple(dict.fromkeys(own))
 
 
-def _blames(session: Session, examined: Operations) -> list[Blame]:
+def _blames(session: Session, examined: Operations) -> tuple[list[Blame], frozenset[str]]:
+    """Return all blames, and the leaves to which a path is cut."""
     wrong = examined.wrong()
+    examined.look_into(wrong)
     severed = _severed(session)
     if wrong:  # what cannot be differentiated twice has no gradient inside either
         severed = [call for call in severed if not call.keeps_graph]
     found = _grouped(wrong)
-    found += [_severed_blame(session, call) for call in reversed(severed)]
+    found += [messages.severed(call, _cut_off(session, call)) for call in reversed(severed)]
     found += [messages.hook(hook) for hook in _hooks(session)]
-    return found or _last_resort(session, examined)
+    cut = frozenset[str]().union(*(_cut_off(session, call) for call in severed))
+    return found or _last_resort(session, examined), cut
 
 
 def _grouped(calls: Sequence[TracedCall]) -> list[Blame]:
@@ -142,9 +146,10 @@ def _severed(session: Session) -> list[TracedCall]:
         session.runs += scales.evaluations
 
 
-def _severed_blame(session: Session, call: TracedCall) -> Blame:
+def _cut_off(session: Session, call: TracedCall) -> frozenset[str]:
+    """Return the leaves in question to which a call cuts the path."""
     leaves = session.recording.ancestry.cut_by(call)
-    return messages.severed(call, leaves & session.wrong if session.wrong else leaves)
+    return leaves & session.wrong if session.wrong else leaves
 
 
 def _hooks(session: Session) -> list[WatchedHook]:

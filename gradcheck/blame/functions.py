@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -58,6 +58,13 @@ def _registered(backward: Any) -> Any:
         if found is not None:
             return found
     return None
+
+
+def named_arguments(invocation: Invocation, parameters: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the arguments of a call by the names that the operation gives them."""
+    for i, value in enumerate(invocation.args):
+        yield (parameters[i] if i < len(parameters) else f"argument {i}"), value
+    yield from invocation.kwargs.items()
 
 
 def parameter_names(invocation: Invocation) -> tuple[str, ...]:

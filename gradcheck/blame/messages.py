@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from gradcheck.blame.calls import TracedCall
 from gradcheck.blame.hooks import WatchedHook
@@ -42,7 +43,8 @@ def wrong_calls(calls: Sequence[TracedCall]) -> Blame:
     spots = list(dict.fromkeys(str(c.place) for c in calls if c.place))
     from_ = "" if place == call.place or not spots else f"; called at {listed(spots)}"
     times = f" ({len(calls)} calls)" if len(calls) > 1 else ""
-    return blame(backward_name(call), place, _what(call) + from_ + times)
+    found = blame(backward_name(call), place, _what(call) + from_ + times)
+    return replace(found, diagnoses=call.diagnoses)
 
 
 def _what(call: TracedCall) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 from gradcheck.blame import messages
 from gradcheck.blame.calls import TracedCall
+from gradcheck.blame.mistake import Inspector
 from gradcheck.blame.session import Session
 from gradcheck.blame.tangents import Tangents, natural
-from gradcheck.blame.trace import Key, run_traced
+from gradcheck.blame.trace import Key
 from gradcheck.blame.verifier import Settings, Verifier
 from gradcheck.report.records import Verdict
 
@@ -50,14 +51,7 @@ class Operations:
             return
         session = self._session
         settings = Settings(session.chance, self._order, self._rtol, actual, tangents or {})
-        verifier = Verifier({call.key: call for call in calls}, settings)
-
-        def run() -> None:
-            with session.computation.running({}, track=True):
-                pass
-
-        run_traced(run, verifier)
-        session.runs += 1
+        session.run_traced(Verifier({call.key: call for call in calls}, settings))
         session.examined = max(session.examined, len(calls))
         for call in calls:
             if call.verification is not None:
@@ -99,6 +93,17 @@ class Operations:
         session.runs += 2
         return natural(session.computation, session.direction(), calls, session.track)
 
+    def look_into(self, calls: Sequence[TracedCall]) -> None:
+        """Name the mistakes in guilty operations of the user's, each of its place by its first call."""
+        firsts = [group[0] for group in groups(calls) if _can_be_read(group[0])]
+        session = self._session
+        if not firsts or session.recording.error is not None:
+            return
+        inspector = Inspector({call.key: call for call in firsts}, session.chance)
+        session.run_traced(inspector)
+        session.evaluations += inspector.evaluations
+        session.pullbacks += inspector.backwards
+
     def unverified(self) -> list[str]:
         """Say which calls could not be judged, and why."""
         notes = []
@@ -123,6 +128,12 @@ def has_failed(call: TracedCall) -> bool:
 def is_suspect(call: TracedCall) -> bool:
     """Whether the call is off by more than its error bars, though within tolerance."""
     return call.verification is not None and call.verification.suspect
+
+
+def _can_be_read(call: TracedCall) -> bool:
+    """Whether looking into the operation can tell more than its verification did."""
+    found = call.verification
+    return call.user_defined and found is not None and not found.raised and found.order == 1
 
 
 def _is_cleared(group: Sequence[TracedCall], kept: Mapping[Key, TracedCall]) -> bool:

@@ -76,17 +76,22 @@ def results_of(result: Any, written: Tensors) -> list[torch.Tensor]:
 
 
 def _names(invocation: Invocation, call: TracedCall, variables: Tensors) -> tuple[str, ...]:
+    names = tensor_names(invocation, call.parameters)
+    return tuple(names[id(tensor)] for tensor in variables)
+
+
+def tensor_names(invocation: Invocation, parameters: Sequence[str]) -> dict[int, str]:
+    """Return what the operation calls each of its tensors, by the tensor's id."""
     names: dict[int, str] = {}
     for path, tensor in [*tree.tensors(invocation.args), *tree.tensors(invocation.kwargs)]:
         first, _, rest = path[1:].partition("]")
         if first.isdigit():
             at = int(first)
-            known = at < len(call.parameters)
-            name = (call.parameters[at] if known else f"argument {at}") + rest
+            name = (parameters[at] if at < len(parameters) else f"argument {at}") + rest
         else:
             name = first.strip('"') + rest
         names.setdefault(id(tensor), name)
-    return tuple(names[id(tensor)] for tensor in variables)
+    return names
 
 
 def second_order(problem: Problem, cotangents: Sequence[torch.Tensor | None]) -> Problem:

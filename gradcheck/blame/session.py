@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from gradcheck.blame import trace
 from gradcheck.blame.calls import TracedCall
 from gradcheck.blame.chance import Chance
 from gradcheck.blame.computation import Computation
 from gradcheck.blame.recording import Gradients, Recording, record
 from gradcheck.blame.result import BlameCost
+from gradcheck.blame.trace import Visitor
 
 _SAME = 1e-9
 
@@ -42,6 +44,16 @@ class Session:
         if cotangents is None and first is not None:
             cotangents = first.cotangents
         return record(self.computation, self.chance, cotangents, **options)
+
+    def run_traced(self, visitor: Visitor) -> None:
+        """Run the forward pass once more under a visitor."""
+
+        def run() -> None:
+            with self.computation.running({}, track=True):
+                pass
+
+        trace.run_traced(run, visitor)
+        self.runs += 1
 
     def concerns(self, call: TracedCall) -> bool:
         """Whether the call lies on the way to a leaf in question, as far as one can tell."""

@@ -84,6 +84,8 @@ def _of(sample: Sample, name: str, x: Array, cost: float) -> Iterator[Hypothesis
     with np.errstate(all="ignore"):
         for text, function in _FUNCTIONS.items():
             words, factor = text.format(x=name), function(x)
+            if not (factor < 0).any() and words.startswith("sign("):
+                continue  # of numbers that are not negative the sign is a mask
             missing = f"The factor {words} is missing from {sample.name}'s gradient."
             yield _hypothesis(sample, missing, claimed * factor, words, cost)
             twice = f"{sample.name}'s gradient has a factor {words} too many."

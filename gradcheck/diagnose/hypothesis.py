@@ -45,7 +45,8 @@ class Hypothesis:
         message = self.message
         if not self.fit.exact:
             message += f" This explains {_percent(self.fit.share)} of the error, not all of it."
-        return Diagnosis(self.kind, message, round(self.fit.share, 12), dict(self.details))
+        details = {key: tuple(v) if isinstance(v, list) else v for key, v in self.details.items()}
+        return Diagnosis(self.kind, message, round(self.fit.share, 12), details)
 
 
 def _percent(share: float) -> str:

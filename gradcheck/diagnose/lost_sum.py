@@ -16,6 +16,27 @@ from gradcheck.diagnose.hypothesis import Hypothesis
 from gradcheck.diagnose.sample import Sample
 from gradcheck.diagnose.scene import Scene
 
+_CONSTANT = (
+    "is a term that passes through a sum or a mean over it (a mean, a bias, a normaliser) forgotten, or off "
+    "by a factor?"
+)
+_SUM = "is a term that passes through a sum (of a softmax, a normalisation) forgotten, or off by a factor?"
+_SOFTMAX = "is the sum in the derivative of softmax (or of a log-sum-exp) forgotten, or off by a factor?"
+_NORM = "is the term that passes through a norm or a mean of squares forgotten, or off by a factor?"
+_VARIANCE = "is the path through a variance forgotten, or off by a factor?"
+_MEAN_AND_VARIANCE = "are the paths through a mean and a variance forgotten, or off by a factor?"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What an error may be a multiple of within each slice; ``centred``: a constant may come on top."""
+
+    words: str
+    array: Array
+    question: str
+    cost: float
+    centred: bool = False
+
 
 def lost_sum(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     """Propose an error that is constant, or a known profile, along an axis: a sum along it is forgotten.
@@ -29,47 +50,43 @@ def lost_sum(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
         for axes in itertools.combinations(range(ndim), size):
             if np.prod([sample.shape[axis] for axis in axes]) < 3 or size == ndim > 1:
                 continue
-            yield from _profiles(sample, axes)
+            yield from _profiles(sample, scene, axes)
 
 
-def _profiles(sample: Sample, axes: tuple[int, ...]) -> Iterator[Hypothesis]:
+def _profiles(sample: Sample, scene: Scene, axes: tuple[int, ...]) -> Iterator[Hypothesis]:
     error = sample.claimed - sample.expected
     along = f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
-    for profile in _known_profiles(sample, error, axes):
-        question = f"{profile.question} forgotten, or off by a factor?"
-        message = f"{sample.name}'s gradient is off by {profile.words} along {along}: {question}"
-        fit = sample.fit(sample.claimed - profile.fitted)
-        yield Hypothesis("missing-term", message, fit, profile.cost, {"axes": list(axes)})
+    details = {"axes": list(axes)}
 
+    def proposal(off_by: str, question: str, fitted: Array, cost: float) -> Hypothesis:
+        message = f"{sample.name}'s gradient is off by {off_by} along {along}: {question}"
+        return Hypothesis("missing-term", message, sample.fit(sample.claimed - fitted), cost, details)
 
-@dataclass(frozen=True)
-class _Profile:
-    """What the error may be along the axes, its best fit to the error, and the term that would leave it."""
-
-    words: str
-    fitted: Array
-    question: str
-    cost: float
-
-
-def _known_profiles(sample: Sample, error: Array, axes: tuple[int, ...]) -> Iterator[_Profile]:
-    name, value = sample.name, sample.value
-    mean = error.mean(axis=axes, keepdims=True)
+    constant = error.mean(axis=axes, keepdims=True)
     if len(axes) < len(sample.shape):
-        what = "is a term that passes through a sum or a mean over it (a mean, a bias, a normaliser)"
-        yield _Profile("a number that is the same", mean, what, 5.0)
+        yield proposal("a number that is the same", _CONSTANT, constant, 5.0)
+    for profile in _known(sample, scene, axes):
+        fitted = _along(error, profile.array, axes)
+        yield proposal(f"a multiple of {profile.words}", profile.question, fitted, profile.cost)
+        if profile.centred and np.prod([sample.shape[axis] for axis in axes]) > 3:
+            words = f"a constant and a multiple of {sample.name}"
+            yield proposal(words, _MEAN_AND_VARIANCE, constant + fitted, 6.5)
+
+
+def _known(sample: Sample, scene: Scene, axes: tuple[int, ...]) -> Iterator[Profile]:
+    """Yield what such terms are made of: the argument itself, its softmax, the result of the operation."""
+    for name, array in scene.facts.arrays.items():
+        if array.shape == sample.shape and array.dtype.kind == "f":
+            yield Profile(name, np.asarray(array), _SUM, 5.8)
+    value = sample.value
     if value is None or value.shape != sample.shape or value.dtype.kind == "c":
         return
-    centred = _along(error, value - value.mean(axis=axes, keepdims=True), axes)
-    yield _Profile(f"a multiple of {name} minus its mean", centred, "is the path through a variance", 6.0)
-    if np.prod([sample.shape[axis] for axis in axes]) > 3:
-        what = "are the paths through a mean and a variance"
-        yield _Profile(f"a constant and a multiple of {name}", mean + centred, what, 6.5)
-    what = "is the path through a norm or a mean of squares"
-    yield _Profile(f"a multiple of {name}", _along(error, value, axes), what, 5.8)
+    name = sample.name
     soft = np.exp(value - value.max(axis=axes, keepdims=True))
-    what = "is the sum in the derivative of softmax (or of a log-sum-exp)"
-    yield _Profile(f"a multiple of softmax({name})", _along(error, soft, axes), what, 5.5)
+    yield Profile(f"softmax({name})", soft, _SOFTMAX, 5.5)
+    yield Profile(name, value, _NORM, 5.6)
+    centred = value - value.mean(axis=axes, keepdims=True)
+    yield Profile(f"{name} minus its mean", centred, _VARIANCE, 6.0, centred=True)
 
 
 def _along(error: Array, profile: Array, axes: tuple[int, ...]) -> Array:

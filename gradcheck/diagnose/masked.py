@@ -65,7 +65,8 @@ def _hypothesis(sample: Sample, condition: Condition, what: str) -> Hypothesis:
     )
     message += f": there it is {what}." if what else "."
     message += " Is the mask or the derivative of a kinked function missing, or on the wrong side?"
-    cost = condition.cost + (0.0 if what else 0.5)
+    # where it is wrong says less than what the wrong numbers are
+    cost = condition.cost + (0.0 if what else 2.6)
     return Hypothesis("masked", message, CERTAIN, cost, {"where": condition.words, "inside": what})
 
 

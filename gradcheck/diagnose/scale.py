@@ -18,6 +18,8 @@ from gradcheck.diagnose.words import axes_words, axis_words, number
 _ROUNDED = 4e-7
 # Factors of the slices that differ by less than this are nearly one factor.
 _ALIKE = 1e-3
+# Factors that agree to this are the same as those of a known array.
+_KNOWN = 1e-6
 
 
 def sign(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
@@ -50,7 +52,7 @@ def scale(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     if found is None:
         return
     ratio, uncertainty = found
-    if ratio == 0 or abs(ratio - 1) < _ROUNDED:
+    if ratio == 0 or abs(ratio - 1) < _ROUNDED or abs(ratio + 1) < _ROUNDED:  # the last is a wrong sign
         return
     fit, entries = sample.fit_at(sample.said / ratio), int(sample.told.sum())
     nameable = ratio.imag == 0 and fit.share > 0.9
@@ -101,14 +103,15 @@ def sliced_scale(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
         for along in itertools.combinations(range(ndim), size):
             slices = _slices(sample, along)
             counts = np.bincount(slices[sample.told], minlength=1)
-            if np.count_nonzero(counts) < 2 or np.median(counts[counts > 0]) < 3:
+            if np.count_nonzero(counts) < 2:
                 continue
             ratios = _ratios(sample, slices)
             if not np.isfinite(ratios).all() or not ratios.all() or np.abs(ratios - 1).max() < _ROUNDED:
                 continue
             fit = sample.fit_at(sample.said / ratios[slices])
-            if fit.exact:
-                yield _sliced(sample, scene, along, ratios, fit)
+            known = _known_ratios(sample, scene, ratios, np.flatnonzero(counts)) if fit.exact else None
+            if known is not None or (fit.exact and np.median(counts[counts > 0]) >= 3):
+                yield _sliced(sample, scene, along, ratios, known, fit)
 
 
 def _slices(sample: Sample, along: tuple[int, ...]) -> Array:
@@ -130,16 +133,21 @@ def _ratios(sample: Sample, slices: Array) -> Array:
     return ratios if np.iscomplexobj(product) else ratios.real
 
 
-def _sliced(sample: Sample, scene: Scene, along: tuple[int, ...], ratios: Array, fit: Fit) -> Hypothesis:
+def _sliced(
+    sample: Sample,
+    scene: Scene,
+    along: tuple[int, ...],
+    ratios: Array,
+    known: tuple[str, str] | None,
+    fit: Fit,
+) -> Hypothesis:
     ndim = len(sample.shape)
     word = axis_words(1 - along[0], 2) if ndim == 2 else f"slice along {axes_words(along)}"
     message = f"Each {word} of {sample.name}'s gradient is off by a factor of its own"
     details: dict[str, Any] = {"along": list(along)}
-    found = _known_ratios(sample, scene, ratios)
-    if found is not None:
-        text, name = found
-        missing = "missing" if text == f"1/{name}" else "too many"
-        message += f", {text}: is a multiplication by {name} {missing}?"
+    if known is not None:
+        text, question = known
+        message += f", {text}: {question}"
         return Hypothesis("scale", message, fit, 3.0, {**details, "factor": text})
     low, high = float(np.abs(ratios).min()), float(np.abs(ratios).max())
     message += f" (from {number(low)} to {number(high)}), constant within the {word.split()[0]}"
@@ -149,14 +157,30 @@ def _sliced(sample: Sample, scene: Scene, along: tuple[int, ...], ratios: Array,
     return Hypothesis("scale", message, fit, 6.0, {**details, "ratios": np.ravel(ratios).tolist()[:100]})
 
 
-def _known_ratios(sample: Sample, scene: Scene, ratios: Array) -> tuple[str, str] | None:
-    """Return what the factors are, and the array that they are made of."""
-    flat = ratios.reshape(-1)
+def _known_ratios(sample: Sample, scene: Scene, ratios: Array, told: Array) -> tuple[str, str] | None:
+    """Return what the factors are and what to ask, where they are made of a known array.
+
+    ``told`` are the slices that have entries to tell their factor from.
+    """
+    flat = ratios.reshape(-1)[told]
     for name, array in scene.known_arrays(sample.name).items():
         given = np.asarray(array).reshape(-1)
-        if given.shape != flat.shape or given.dtype.kind not in "fc" or not given.all():
+        if given.dtype.kind not in "iufc" or given.size != ratios.size or not given.all():
             continue
-        for text, candidate in ((name, given), (f"1/{name}", 1 / given), (f"{name}²", given**2)):
-            if np.allclose(flat, candidate, rtol=1e-6):
-                return text, name
+        x = given[told].astype(flat.dtype if flat.dtype.kind == "c" else float)
+        for text, factor in ((name, x), (f"1/{name}", 1 / x), (f"{name}²", x**2)):
+            if np.allclose(flat, factor, rtol=_KNOWN, atol=0):
+                missing = "missing" if text == f"1/{name}" else "too many"
+                return text, f"is a multiplication by {name} {missing}?"
+            common = _common(scene, flat / factor)
+            if common is not None and np.ptp(np.abs(x)) > 0:
+                return f"{text} times {common}", f"is one of them in the place of {name}?"
     return None
+
+
+def _common(scene: Scene, quotients: Array) -> str | None:
+    """Return the words for one number that all quotients are, None where they differ or it has none."""
+    if quotients.dtype.kind == "c" or not np.allclose(quotients, quotients[0], rtol=_KNOWN, atol=0):
+        return None
+    named = scene.name_factor("", float(quotients[0]), _KNOWN)
+    return f"{number(float(quotients[0]))}{named.after(number(float(quotients[0])))}" if named else None

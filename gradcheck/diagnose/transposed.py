@@ -33,7 +33,8 @@ def transposed(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
 def _axes(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     ndim = len(sample.shape)
     for axes in itertools.permutations(range(ndim)):
-        if axes == tuple(range(ndim)):
+        long = [axis for axis in axes if sample.claimed.shape[axis] > 1]
+        if not sample.misshapen and long == sorted(long):  # no number would move
             continue
         moved = sample.claimed.transpose(axes)
         if moved.shape != sample.shape:

@@ -85,7 +85,7 @@ class Diagnosis:
     kind: str
     message: str
     fit: float
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -153,13 +153,15 @@ class VariationResult:
 class Blame:
     """The operation, and the source line, at which an error enters.
 
-    ``location`` is "file.py:line", None where no source line is known.
+    ``location`` is "file.py:line", None where no source line is known. ``diagnoses`` name the mistake in the
+    operation's own gradients, where they do not go to parameters or inputs under verification themselves.
     """
 
     operation: str
     location: str | None
     message: str
     source: str | None = None
+    diagnoses: tuple[Diagnosis, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -194,12 +194,13 @@ def variation_line(variation: VariationResult) -> str:
 
 
 def blame_lines(blame: Blame) -> list[str]:
-    """Return where an error enters, and the source line where it is known."""
+    """Return where an error enters, the source line where it is known, and what explains it."""
     place = f"at {plain(blame.location)}, " if blame.location else "in "
     message = f"; {plain(blame.message)}" if blame.message else ""
     source = [line.strip() for line in (blame.source or "").splitlines() if line.strip()]
     shown = [f"  > {plain(line)}" for line in source[:_MOST_SOURCE]]
-    return [f"enters {place}{plain(blame.operation)}{message}", *shown]
+    explained = [f"  {_diagnosis(diagnosis)}" for diagnosis in blame.diagnoses]
+    return [f"enters {place}{plain(blame.operation)}{message}", *shown, *explained]
 
 
 def cost_line(report: Report) -> str:

@@ -48,9 +48,10 @@ def test_a_fault_costs_a_few_runs_more():
     model, x = transformer(), torch.randn(2, 3, 8)
     result = find_blame(lambda: [Wrong.apply(model(x))], dict(model.named_parameters()))
     assert [blame.location for blame in result.blames] == [line("wrong")]
-    assert result.cost.runs <= 6
+    assert result.cost.runs <= 7
     assert result.cost.backwards <= 2
-    assert result.cost.evaluations <= 8 * result.cost.calls
+    entries = 10 * x.numel()  # of the guilty operation, so that its mistake can be named
+    assert result.cost.evaluations <= 8 * result.cost.calls + entries
 
 
 def test_only_calls_on_the_way_to_wrong_parameters_are_examined():

@@ -1,4 +1,4 @@
-"""Which part of an output a wrong gradient gets something wrong from, and which cotangent it was right for."""
+"""Which part of an output a wrong gradient has something wrong from, and which cotangent it suits."""
 
 import pytest
 import torch

@@ -428,7 +428,7 @@ def test_a_sum_too_many_broadcast_back():
     claimed = np.broadcast_to(TRUE.sum(0), TRUE.shape)
     diagnosis = first(claimed, value=None)
     assert diagnosis.kind == "unreduced"
-    assert diagnosis.details == {"axes": [0], "reduction": "sum"}
+    assert diagnosis.details == {"axes": (0,), "reduction": "sum"}
 
 
 def test_a_forgotten_mean_term_is_constant_along_its_axis():

@@ -1,0 +1,44 @@
+"""What the wrong gradient of a parameter owes to the operation that was found guilty.
+
+Proved by the search, this comes before what the numbers of the parameter alone suggest: a value that was cut
+off may look like a forgotten sample, and a mistake in the middle of a network like nothing known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gradcheck.blame.result import BlameResult
+from gradcheck.report.records import Blame, Diagnosis
+
+_SEVERED, _UNEXPLAINED = "severed", "unexplained"
+
+
+def inherited(name: str, own: Sequence[Diagnosis], found: BlameResult) -> tuple[Diagnosis, ...]:
+    """Return the diagnoses of a parameter: its ``own``, or those that the guilty operation explains."""
+    if not own or len(found.blames) != 1:
+        return tuple(own)
+    (guilty,) = found.blames
+    if name in found.cut and own[0].kind != _SEVERED:
+        return (_cut(name, guilty),)
+    if guilty.diagnoses and own[0].kind == _UNEXPLAINED:
+        return tuple(_within(name, guilty, diagnosis) for diagnosis in guilty.diagnoses[:1])
+    return tuple(own)
+
+
+def _cut(name: str, guilty: Blame) -> Diagnosis:
+    place = f" at {guilty.location}" if guilty.location else ""
+    message = (
+        f"{name}'s gradient lacks the part that goes through {guilty.operation}{place}: from there on the "
+        "value counts as a constant."
+    )
+    return Diagnosis("missing-term", message, 1.0, _details(guilty))
+
+
+def _within(name: str, guilty: Blame, diagnosis: Diagnosis) -> Diagnosis:
+    message = f"{name}'s gradient passes through {guilty.operation}, where {diagnosis.message}"
+    return Diagnosis(diagnosis.kind, message, diagnosis.fit, {**diagnosis.details, **_details(guilty)})
+
+
+def _details(guilty: Blame) -> dict[str, str | None]:
+    return {"operation": guilty.operation, "location": guilty.location}
