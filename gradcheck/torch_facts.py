@@ -128,7 +128,7 @@ def _followed(name: str, first: Pulled, once: Pulled, again: Pulled) -> np.ndarr
     if any(gradient is None or name in first.finite for gradient in pulls):
         return None
     a, b, c = pulls
-    assert a is not None  # as are the others; the sum below is the first in the steady case
+    assert a is not None  # as are the others; the sum below is the first where nothing changes
     assert b is not None
     assert c is not None
-    return a + (c - b) if (a != b).any() else b
+    return a + (c - b)
