@@ -131,4 +131,5 @@ def _followed(name: str, first: Pulled, once: Pulled, again: Pulled) -> np.ndarr
     assert a is not None  # as are the others; the sum below is the first where nothing changes
     assert b is not None
     assert c is not None
-    return a + (c - b)
+    followed: np.ndarray = a + (c - b)
+    return followed
