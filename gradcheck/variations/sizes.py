@@ -24,7 +24,7 @@ _LARGEST, _LARGEST_WIDE = 20_000, 200_000
 _INDICES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 # Kernels go over to several blocks at widths up to this; that so wide an axis is affordable is seen at one of
 # an eighth of it, whose forward pass may take these seconds: 64 times as long at worst, a few dozen times.
-_WIDE, _EIGHTH, _AFFORDABLE = 2049, 8, 2e-4
+_WIDE, _EIGHTH, _AFFORDABLE = 2049, 8, 4e-4
 # No further axis is made wide after so long: functions with many kinks take longest.
 _WIDE_SECONDS = 0.2
 
