@@ -27,7 +27,7 @@ import reference_impl
 from benchmarks.calibration_functions import FUNCTIONS, Function
 from cases import ALL_FAMILIES, Case, generate
 from gradcheck.examination import Examination, Probe, Pulled
-from gradcheck.locate import entry_probe
+from gradcheck.locate import entry_direction
 from gradcheck.numerical import directions
 from gradcheck.subjects.engine import widened
 
@@ -194,10 +194,9 @@ def of_entries(families: Sequence[str], count: int, each: int = 4, seed: int = 0
             scale = float(np.broadcast_to(directions.scale(value), value.shape).reshape(-1)[i])
             for mode in MODES:
                 scaled = {key: g * (_OFF if mode == OFF else 1) for key, g in pulled.gradients.items()}
-                probe = entry_probe(
-                    exam, replace(pulled, gradients=scaled), name, i, scale, blind=mode == BLIND
-                )
-                truth = _truth(subject, pulled, probe.direction)
+                direction = entry_direction(exam, name, i, scale)
+                probe = exam.along(replace(pulled, gradients=scaled), direction, blind=mode == BLIND)
+                truth = _truth(subject, pulled, direction)
                 found.append(_trial(f"{family}, entries", f"{case.name} {name}[{i}]", mode, truth, probe))
     return found
 
@@ -289,13 +288,14 @@ def power_row(planted: int, seed: int = 0) -> dict[str, Any]:
         exam = Examination(GraphKnown(case), seed)
         pulled = exam.pull()
         for _ in range(planted // len(cases)):
-            probe = exam.probe(pulled, list(exam.variables))
+            direction = exam.direction(pulled, list(exam.variables))
+            probe = exam.along(pulled, direction)
             promise = _promise(probe)
             if promise is not None:
                 error = _error(exam, pulled, promise, generator)
                 off = {name: g + error[name] for name, g in pulled.gradients.items()}
                 tried += 1
-                missed += not exam.along(replace(pulled, gradients=off), probe.direction).suspect
+                missed += not exam.along(replace(pulled, gradients=off), direction).suspect
     share = missed / tried
     allowed = _allowed(MISSED * tried)
     return {

@@ -50,12 +50,13 @@ def _look_again(
     i = int(entries.flat[row])
     value = exam.values[name]
     scale = float(np.broadcast_to(exam.scales[name], value.shape).reshape(-1)[i])
-    if value.dtype.kind != "c":
-        again = entry_probe(exam, pulled, name, i, 0.37 * scale)
-        largest = float(np.abs(pulled.gradients[name]).max(initial=0))
-        tau = tol.of(float(abs(entries.expected[row])), largest) * 0.37 * scale
-        if again.discrepancy - again.uncertainty <= tau:
-            return "unclear"
+    apart = entries.claimed[row] - entries.expected[row]
+    unit = 1.0j if abs(apart.imag) > abs(apart.real) else 1.0
+    again = entry_probe(exam, pulled, name, i, 0.37 * scale, unit)
+    largest = float(np.abs(pulled.gradients[name]).max(initial=0))
+    tau = tol.of(float(abs(entries.expected[row])), largest) * 0.37 * scale
+    if again.discrepancy - again.uncertainty <= tau:
+        return "unclear"
     return "kink" if _jumps_around(exam, pulled, name, i, scale, entries.claimed[row]) else "wrong"
 
 

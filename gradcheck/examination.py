@@ -35,7 +35,8 @@ class Pulled:
 
     ``missing`` leaves got no gradient (taken as zeros), ``misshapen`` ones a wrong shape (left out),
     ``finite`` masks the finite entries of those that hold others (taken as zeros and never moved). ``raw``
-    has the gradients of misshapen and not finite leaves as they were given.
+    has the gradients of misshapen and not finite leaves as they were given. ``sizes`` are kept by
+    ``Examination.size``.
     """
 
     cotangents: list[Array]
@@ -45,6 +46,7 @@ class Pulled:
     misshapen: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     finite: Mapping[str, np.ndarray] = field(default_factory=dict)
     raw: Mapping[str, np.ndarray] = field(default_factory=dict)
+    sizes: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,14 @@ class Probe:
     """A claimed directional derivative beside its estimate.
 
     ``parts`` holds, per leaf, its share of the claimed value and the share's typical size.
-    ``noise`` bounds the rounding error of the claimed value.
+    ``noise`` bounds the rounding error of the claimed value. The direction itself is not kept: it is as large
+    as the leaves.
     """
 
     claimed: float
     estimate: Estimate
     noise: float
     parts: Mapping[str, tuple[float, float]]
-    direction: Mapping[str, Array]
     pulled: Pulled
 
     @property
@@ -103,7 +105,7 @@ class Examination:
         self.variables = subject.variables
         self.values = {name: directions.to_numpy(value) for name, value in self.variables.items()}
         self.scales = {name: directions.scale(value) for name, value in self.values.items()}
-        self.largest = {name: float(np.abs(value).max(initial=0)) for name, value in self.values.items()}
+        self.largest = {name: directions.largest(value) for name, value in self.values.items()}
 
     def _evaluate(self, values: Mapping[str, Array]) -> list[Array]:
         self.forward_evaluations += 1
@@ -121,7 +123,8 @@ class Examination:
     @property
     def seconds_per_evaluation(self) -> float:
         """The median time of one forward evaluation so far."""
-        return float(np.median(self._seconds[-50:]))
+        recent = sorted(self._seconds[-50:])
+        return recent[len(recent) // 2]
 
     def cotangents(self) -> list[Array]:
         """Draw a cotangent per output: random signs, sizes from 1/2 to 3/2, outputs weighted alike."""
@@ -190,30 +193,32 @@ class Examination:
             return {}
         again = self.pull([u * SCALE for u in pulled.cotangents])
         deviations = {}
-        sizes = [float(np.abs(g * self.scales[name]).max(initial=0)) for name, g in pulled.gradients.items()]
+        sizes = [_largest_product(g, self.scales[name]) for name, g in pulled.gradients.items()]
         whole = max([self.magnitude, *sizes])
         pulling = float(abs(pulled.flat).max()) if pulled.flat.shape[0] else 0.0
         for name, gradient in pulled.gradients.items():
             other = again.gradients.get(name)
             if other is not None and gradient.size:
-                self.rounding[name] = np.abs(other / SCALE - gradient)
-                largest = float(np.abs(gradient).max())
+                self.rounding[name] = rounding = _apart(other, gradient)
+                largest = directions.largest(gradient)
                 # a gradient may be a small difference of terms of the size of the cotangent
                 noise = 1e4 * self.subject.epsilon * max(whole, pulling * self.largest[name])
-                beyond = float((self.rounding[name] * self.scales[name]).max()) > noise
-                deviations[name] = (
-                    float(self.rounding[name].max()) / largest if beyond and largest > 0 else 0.0
-                )
+                beyond = _largest_product(rounding, self.scales[name]) > noise
+                deviations[name] = float(rounding.max()) / largest if beyond and largest > 0 else 0.0
         return deviations
 
     def probe(self, pulled: Pulled, names: Sequence[str], *, climb: bool = True) -> Probe:
         """Compare along a random direction over the named leaves, moved together."""
-        direction = directions.direction(self.variables, names, self.generator, self.scales)
+        return self.along(pulled, self.direction(pulled, names), climb=climb)
+
+    def direction(self, pulled: Pulled, names: Sequence[str]) -> dict[str, Array]:
+        """Draw a direction over the named leaves that moves no entry whose gradient is not finite."""
+        drawn = directions.direction(self.variables, names, self.generator, self.scales)
         for name in names:
             if name in pulled.finite:
                 keep = pulled.finite[name]
-                direction[name] = direction[name] * directions.like(direction[name], keep.astype(np.float64))
-        return self.along(pulled, direction, climb=climb)
+                drawn[name] = drawn[name] * directions.like(drawn[name], keep.astype(np.float64))
+        return drawn
 
     def along(
         self, pulled: Pulled, direction: Mapping[str, Array], *, climb: bool = True, blind: bool = False
@@ -237,7 +242,7 @@ class Examination:
             input_noise=epsilon * weight,
             wanted=_WANTED * min((size for _, size in parts.values() if size > 0), default=np.inf),
         )
-        return Probe(claimed, estimate, noise, parts, direction, pulled)
+        return Probe(claimed, estimate, noise, parts, pulled)
 
     def residual(self, pulled: Pulled, direction: Mapping[str, Array]) -> tuple[float, float]:
         """Return <claimed - true, v> from one central difference, and a rough bound on its error.
@@ -288,7 +293,13 @@ class Examination:
         if np.count_nonzero(moved) < moved.size:
             where = np.flatnonzero(moved)
             gradient, value = gradient[where], value[where]
-        return _norm_of_products(gradient, value)
+        return directions.norm(gradient, value)
+
+    def size(self, pulled: Pulled, name: str) -> float:
+        """Return the standard deviation of a leaf's share of <g, v>: the norm of gradient times scale."""
+        if name not in pulled.sizes:
+            pulled.sizes[name] = directions.norm(pulled.gradients[name], self.scales[name])
+        return pulled.sizes[name]
 
     @property
     def magnitude(self) -> float:
@@ -311,29 +322,37 @@ class Examination:
 
     def displaced(self, direction: Mapping[str, Array], t: float) -> list[Array]:
         """Return the outputs with the leaves moved by ``t`` along a direction."""
-        return self._evaluate(self._moved(direction, t))
+        return self._evaluate({n: directions.moved(self.variables[n], v, t) for n, v in direction.items()})
 
     def _line(self, direction: Mapping[str, Array], pulled: Pulled) -> Line:
+        room = {name: directions.room_for(self.variables[name]) for name in direction}
+
+        def moved(t: float) -> dict[str, Array]:
+            return {n: directions.moved(self.variables[n], v, t, room[n]) for n, v in direction.items()}
+
         return Line(
-            lambda t: self.displaced(direction, t),
+            lambda t: self._evaluate(moved(t)),
             pulled.flat,
             self.base,
             keep=self.defined,
             inputs=max((self.largest[name] for name in direction), default=0.0),
         )
 
-    def _moved(self, direction: Mapping[str, Array], t: float) -> dict[str, Array]:
-        return {name: directions.moved(self.variables[name], v, t) for name, v in direction.items()}
+
+def _largest_product(values: np.ndarray, scale: np.ndarray | float) -> float:
+    """Return the largest magnitude of values times scale."""
+    if isinstance(scale, np.ndarray):
+        return directions.largest(values * scale)
+    return scale * directions.largest(values)
 
 
-def _norm_of_products(gradient: np.ndarray, value: np.ndarray) -> float:
-    """Return the root of the sum of squared products, over what is finite."""
-    products = np.abs(gradient * value)
-    largest = float(products.max(initial=0))
-    if not math.isfinite(largest):
-        products = products[np.isfinite(products)]
-        largest = float(products.max(initial=0))
-    return largest * math.sqrt(float(((products / largest) ** 2).sum())) if largest > 0 else 0.0
+def _apart(again: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """Return how far each entry of the gradient of a scaled cotangent is from that of the cotangent."""
+    difference = np.asarray(again / SCALE)
+    difference -= gradient
+    if difference.dtype.kind == "c":
+        return np.abs(difference)
+    return np.asarray(np.abs(difference, out=difference))
 
 
 def _split(gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -353,8 +372,9 @@ def _where_finite(cotangent: Array, output: Array) -> Array:
 def _size(output: Array) -> float:
     if 0 in tuple(output.shape):
         return 0.0
-    magnitude = np.abs(directions.to_numpy(output))
-    return float(np.where(np.isfinite(magnitude), magnitude, 0).max())
+    values = directions.to_numpy(output)
+    largest = directions.largest(values)
+    return largest if math.isfinite(largest) else directions.largest(values[np.isfinite(values)])
 
 
 def _is_complex(output: Any) -> bool:

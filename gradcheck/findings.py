@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -162,6 +163,8 @@ def from_entries(
     elif unresolved.size == entries.flat.size and np.isfinite(u).any():
         finding.verdict = Verdict.INCONCLUSIVE
         finding.message = "no step size resolves this gradient to its tolerance"
+    if finding.verdict is not Verdict.INCONCLUSIVE and unresolved.size:
+        finding.notes.append(f"{unresolved.size} of {d.size} entries could not be resolved")
     _describe(finding, entries, gradient.shape, d, u, tau, largest)
 
 
@@ -196,7 +199,12 @@ def _describe(
     )
     finite = np.isfinite(u)
     finding.digits = judge.digits(float(d[finite].max(initial=0)), largest)
-    if finding.verdict is Verdict.PASS and finding.digits < 9 and np.any(d[finite] > _IMPRECISE * u[finite]):
+    if finding.verdict is Verdict.PASS and 0 < largest <= float(tau.max()):
+        finding.digits = None
+        finding.notes.append(f"its gradient is zero to within {float(tau.max()):.1g}")
+    elif (
+        finding.verdict is Verdict.PASS and finding.digits < 9 and np.any(d[finite] > _IMPRECISE * u[finite])
+    ):
         note = f"imprecise: {finding.digits:.1f} digits agree, and {d.size} entries were examined"
         if not any("imprecise" in text for text in finding.notes):
             finding.notes.append(note)
@@ -225,11 +233,15 @@ def coverage(exam: Examination, finding: Finding) -> Coverage:
     """Return how much was looked at, and what would have been seen with probability 99.9%."""
     entries = 0 if finding.entries is None else int(finding.entries.flat.size)
     total = int(exam.values[finding.name].size)
-    resolution = max((probe.uncertainty for probe in finding.probes), default=math.inf)
-    sizes = [probe.parts[finding.name][1] for probe in finding.probes]
-    size = min(sizes, default=0.0)
-    least = directions.detectable(resolution, size, len(finding.probes)) if size > resolution else None
+    least = detectable(exam, finding.name, finding.probes)
     return Coverage(len(finding.probes), entries, total, least, finding.shared)
+
+
+def detectable(exam: Examination, name: str, probes: Sequence[Probe]) -> float | None:
+    """Return the relative error of a leaf's gradient that probes see; None: it is zero for all they tell."""
+    bars = [probe.uncertainty for probe in probes]
+    size = min((exam.size(probe.pulled, name) for probe in probes), default=0.0)
+    return directions.detectable_by(bars, size) if size > min(bars, default=math.inf) else None
 
 
 def result(exam: Examination, finding: Finding, dtype: str) -> ParameterResult:

@@ -16,6 +16,7 @@ import numpy as np
 
 from gradcheck.examination import Examination, Probe, Pulled
 from gradcheck.numerical import directions
+from gradcheck.subjects.base import Array
 
 # Above this many suspect ranges at once the errors are dense: sample instead of searching on.
 _DENSE = 12
@@ -101,11 +102,17 @@ def entry_probe(
     blind: bool = False,
 ) -> Probe:
     """Probe one entry: the direction moves nothing else. ``blind``: see ``Examination.along``."""
+    return exam.along(pulled, entry_direction(exam, name, i, scale, unit), blind=blind)
+
+
+def entry_direction(
+    exam: Examination, name: str, i: int, scale: float, unit: complex = 1.0
+) -> dict[str, Array]:
+    """Return the direction that moves one entry of a leaf, by ``scale`` times ``unit``."""
     value = exam.values[name]
     one = np.zeros(value.size, dtype=value.dtype)
     one[i] = scale * (unit if value.dtype.kind == "c" else unit.real)
-    direction = {name: directions.like(exam.variables[name], one.reshape(value.shape))}
-    return exam.along(pulled, direction, blind=blind)
+    return {name: directions.like(exam.variables[name], one.reshape(value.shape))}
 
 
 def locate(

@@ -7,7 +7,7 @@ modules to the outcome of this one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -18,6 +18,7 @@ from gradcheck.examination import Examination, Probe, Pulled
 from gradcheck.findings import Finding
 from gradcheck.judge import Tolerance
 from gradcheck.locate import Entries, affordable_entries, entry_probe, examine, locate
+from gradcheck.numerical.derivative import line_step
 from gradcheck.options import Options
 from gradcheck.progress import Watch
 from gradcheck.report.records import Verdict
@@ -40,8 +41,8 @@ _LINEAR = 1e-6
 class Outcome:
     """All that the pipeline found: one Finding per parameter, and what it was found with.
 
-    ``seconds_alone`` were spent on leaves alone because of the directions' power; ``floor`` is the rounding
-    error of <u, outputs>, once somebody asked.
+    ``seconds_apart`` were spent on further directions because of the power of the first; ``floor`` is the
+    rounding error of <u, outputs>, once somebody asked.
     """
 
     exam: Examination
@@ -50,7 +51,7 @@ class Outcome:
     tolerances: Mapping[str, Tolerance]
     joint: list[Probe] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    seconds_alone: float = 0.0
+    seconds_apart: float = 0.0
     floor: float | None = None
 
     @property
@@ -79,8 +80,11 @@ def examine_subject(
     spent on the entries of one suspect leaf.
     """
     exam = Examination(subject, options.seed)
-    tolerances = {name: judge.tolerance(dtypes[name], options.rtol, options.atol) for name in exam.values}
     pulled = exam.pull()
+    tolerances = {
+        name: _above_nothing(exam, pulled, name, judge.tolerance(dtypes[name], options.rtol, options.atol))
+        for name in exam.values
+    }
     deviations = exam.learn_rounding(pulled)
     known = [name for name, value in exam.values.items() if name in pulled.gradients and value.size]
     budget = min(_HALVING, int(_HALVING_SECONDS / max(exam.seconds_per_evaluation, 1e-6)))
@@ -94,6 +98,21 @@ def examine_subject(
     return outcome
 
 
+def _above_nothing(exam: Examination, pulled: Pulled, name: str, tolerance: Tolerance) -> Tolerance:
+    """Return the tolerance; where all outputs are zero, with what rounding may have hidden in it.
+
+    The loss of a saturated softmax, log(sum(exp(80), ...)) - 80, is zero and stays so while its gradient
+    is 1e-35. Zeros do not tell how large the numbers were that they are the difference of: those of the leaf
+    are taken for it.
+    """
+    if exam.magnitude > 0 or not pulled.flat.shape[0]:
+        return tolerance
+    scale = max(float(np.min(exam.scales[name])), 1e-300)
+    weight = float(abs(pulled.flat).max()) * exam.largest[name] / scale
+    epsilon = exam.subject.epsilon
+    return replace(tolerance, absolute=tolerance.absolute + 2 * epsilon / line_step(epsilon) * weight)
+
+
 def _judge(
     outcome: Outcome, screening: Screening, known: Sequence[str], options: Options, locate_seconds: float
 ) -> None:
@@ -104,8 +123,8 @@ def _judge(
             probes, shared = _clean(screening, name, outcome, len(known))
         finding = findings.from_probes(name, probes, shared, outcome.tolerances[name], outcome.exam.magnitude)
         outcome.findings[name] = finding
-        if finding.verdict is Verdict.INCONCLUSIVE and any(probe.estimate.kink for probe in probes):
-            # kinks at several distances blur each other along a direction, not entry by entry
+        if finding.verdict is Verdict.INCONCLUSIVE:
+            # kinks at several distances, or one entry without a derivative, blur a direction, not every entry
             screening.suspects += [] if name in screening.suspects else [name]
     for name in screening.unexamined:
         finding = outcome.findings[name]
@@ -115,7 +134,7 @@ def _judge(
         _examine_all(outcome, screening, known)
         return
     if options.effort == "auto":
-        power.look_alone(outcome, screening, known)
+        power.look_apart(outcome, screening, known)
     for name in screening.suspects:
         _examine_suspect(outcome, name, partial(_located, outcome, name, locate_seconds))
     if options.effort == "auto":

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck import explanation, findings, judge
+from gradcheck import conventions, explanation, findings, judge
 from gradcheck.diagnose import Findings
 from gradcheck.errors import UsageError
 from gradcheck.options import Options
@@ -24,6 +24,8 @@ Array = npt.NDArray[Any]
 Function = Callable[[Any], Any]
 # Relative error, in norm, at which a gradient in its own narrow format is no longer taken as rounded.
 _ACCEPTED = 1e-2
+# So many roundings of the loss may be left of a gradient that is zero.
+_OF_ZERO = 1e3
 
 
 def verify_handwritten(
@@ -51,6 +53,7 @@ def verify_handwritten(
     outcome = examine_subject(subject, options, subject.dtypes)
     for name in outcome.tied:
         findings.fail_tied(outcome.findings[name], outcome.tolerances[name])
+    conventions.accept(outcome)
     found = explanation.explain(outcome, subject.facts())
     results = _results(own, subject, outcome, found)
     results = {name: waived(result, options) for name, result in results.items()}
@@ -76,7 +79,7 @@ def _results(
         if name in early:
             result = _with_early(result, early[name])
         elif own is not subject and result.verdict is Verdict.PASS:
-            result = _own_precision(result, own.claims[name], subject.claims[name])
+            result = _own_precision(result, own.claims[name], subject.claims[name], _floor(outcome, name))
         results[name] = result
     return results
 
@@ -91,14 +94,23 @@ def _with_early(result: ParameterResult, diagnosis: Diagnosis) -> ParameterResul
     return replace(result, verdict=Verdict.FAIL, message=diagnosis.message, diagnoses=(diagnosis, *others))
 
 
-def _own_precision(result: ParameterResult, claimed: Array | None, exact: Array | None) -> ParameterResult:
+def _floor(outcome: Outcome, name: str) -> float:
+    """Return the size, in units of the format's spacing, below which an entry is rounding."""
+    scale = max(float(np.min(outcome.exam.scales[name])), 1e-300)
+    return _OF_ZERO * outcome.exam.magnitude / scale
+
+
+def _own_precision(
+    result: ParameterResult, claimed: Array | None, exact: Array | None, floor: float
+) -> ParameterResult:
     """Compare the gradient in the user's own narrow format with the same code run in double precision."""
     if claimed is None or exact is None or claimed.shape != exact.shape or not exact.size:
         return result
     norm = float(np.linalg.norm(exact.reshape(-1)))
     error = float(np.linalg.norm((claimed.astype(exact.dtype) - exact).reshape(-1)))
     digits = judge.digits(error, norm)
-    if norm == 0 or error <= _ACCEPTED * norm:
+    rounding = float(np.finfo(claimed.dtype).eps) * floor * np.sqrt(exact.size)
+    if norm == 0 or error <= max(_ACCEPTED * norm, rounding):
         return replace(result, digits=digits)
     note = f"right in float64, but computed in {claimed.dtype} it is off by {error / norm:.1%} of its norm"
     return replace(result, digits=digits, notes=(*result.notes, note))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradcheck import against_reference, explanation, findings, judge, own_precision, torch_facts
+from gradcheck import against_reference, conventions, explanation, findings, judge, own_precision, torch_facts
 from gradcheck.blame import BlameResult, blame_subject
 from gradcheck.blame.handwritten import OwnCode, own_code
 from gradcheck.blame.inherit import inherited
@@ -157,6 +157,8 @@ def _arbitrate(subject: TorchSubject, outcome: Outcome, parts: Collected) -> Bla
             finding.notes.append(f"at a kink of {found.kinks[0]}; every operation alone is right")
         elif name in undecided and found.blames:
             findings.fail_tied(finding, outcome.tolerances[name])
+    guilty = [blame.operation for blame in found.blames]
+    conventions.accept(outcome, guilty, theirs=bool(guilty) and not found.of_the_user)
     return found if outcome.failing else None
 
 
@@ -378,14 +380,14 @@ def _variations(
 
 
 def _claimed(subject: TorchSubject, pulled: Pulled, name: str) -> Tensor | None:
-    """Return a claimed gradient as it came, with the entries that are not finite."""
+    """Return a claimed gradient as it came, with the entries that are not finite; it may share memory."""
     if name in pulled.missing:
         return None
     gradient = pulled.gradients[name]
     if name in pulled.finite:
         gradient = np.where(pulled.finite[name], gradient, np.nan)
     leaf = subject.variables[name]
-    return torch.from_numpy(np.array(gradient)).to(dtype=leaf.dtype, device=leaf.device)
+    return torch.from_numpy(gradient).to(leaf.device, leaf.dtype)
 
 
 def _undefined(subject: TorchSubject, outcome: Outcome, parts: Collected) -> tuple[Blame, ...]:

@@ -16,15 +16,12 @@ from gradcheck.diagnose.hypothesis import Hypothesis
 from gradcheck.diagnose.sample import Sample
 from gradcheck.diagnose.scene import Scene
 
-_CONSTANT = (
-    "is a term that passes through a sum or a mean over it (a mean, a bias, a normaliser) forgotten, or off "
-    "by a factor?"
-)
-_SUM = "is a term that passes through a sum (of a softmax, a normalisation) forgotten, or off by a factor?"
-_SOFTMAX = "is the sum in the derivative of softmax (or of a log-sum-exp) forgotten, or off by a factor?"
-_NORM = "is the term that passes through a norm or a mean of squares forgotten, or off by a factor?"
-_VARIANCE = "is the path through a variance forgotten, or off by a factor?"
-_MEAN_AND_VARIANCE = "are the paths through a mean and a variance forgotten, or off by a factor?"
+_CONSTANT = "is a term that passes through a sum or a mean over it (a mean, a bias, a normaliser)"
+_SUM = "is a term that passes through a sum (of a softmax, a normalisation)"
+_SOFTMAX = "is the sum in the derivative of softmax (or of a log-sum-exp)"
+_NORM = "is the path through a norm or a mean of squares"
+_VARIANCE = "is the path through a variance"
+_MEAN_AND_VARIANCE = "are the paths through a mean and a variance"
 
 
 @dataclass(frozen=True)
@@ -60,6 +57,7 @@ def _profiles(sample: Sample, scene: Scene, axes: tuple[int, ...]) -> Iterator[H
 
     def proposal(off_by: str, question: str, fitted: Array, cost: float) -> Hypothesis:
         message = f"{sample.name}'s gradient is off by {off_by} along {along}: {question}"
+        message += " forgotten, or off by a factor?"
         return Hypothesis("missing-term", message, sample.fit(sample.claimed - fitted), cost, details)
 
     constant = error.mean(axis=axes, keepdims=True)

@@ -32,6 +32,8 @@ QUICK = 1e-9
 FAR = 1e3
 # Above this power of epsilon, as a share (4e-11 in float64), a third rung is worth its two evaluations.
 REFINE = 2 / 3
+# What rounding leaves of the bound of three rungs, in units of noise over the first step.
+_ROUNDED = 8
 # Without a claimed value, a bound larger than this share of the estimate asks whether there is a kink.
 _POOR = 1e-4
 # Rungs below this power of epsilon (4e-10 in float64), down to the second (3e-13), are mostly rounding; they
@@ -104,7 +106,8 @@ def along(
     quick = _quick(line, step, noise)
     if quick is not None and not coarse:
         alone = claimed is None or not abs(claimed - quick.value) <= quick.bound
-        if alone or quick.bound > min(epsilon**REFINE * quick.scale, wanted):
+        enough = max(min(epsilon**REFINE * quick.scale, wanted), _ROUNDED * noise / step)
+        if alone or quick.bound > enough:
             quick = _refined(line, step, noise, quick, alone)
     settled = None if quick is None else _settled(quick, line, claimed, epsilon, noise, second_opinion)
     if settled is not None:
@@ -158,7 +161,7 @@ def _refined(line: Line, step: float, noise: float, quick: _Quick, alone: bool) 
     table.add(step / 4, total(line.weighted(right - left)) / (step / 2))
     row = table.rows[2]
     # the first two are small by chance where the h^4 terms cancel; the last is the size of an h^6 term
-    sharper = abs(row[2] - row[1]) + abs(row[1] - table.rows[1][1]) / 4 + 8 * noise / step
+    sharper = abs(row[2] - row[1]) + abs(row[1] - table.rows[1][1]) / 4 + _ROUNDED * noise / step
     sharper += rho**3 * scale
     return _Quick(row[2], sharper, scale, table, rho) if alone or sharper < bound else quick
 

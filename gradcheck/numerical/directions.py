@@ -8,8 +8,7 @@ about 0.8 r / |e| (the density of a standard normal at 0, twice), for k directio
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -20,17 +19,19 @@ _HIDES = math.sqrt(2 / math.pi)
 _SPAN = 1e8
 # Sums of squares between these have neither overflowed nor lost their small terms.
 _TINY, _HUGE = 1e-280, 1e280
+# Entries that are multiplied at once.
+_PART = 2**16
 
 
 def like(template: Array, values: np.ndarray) -> Array:
-    """Return NumPy values as an array of the template's library, dtype and device."""
+    """Return NumPy values as an array of the template's library, dtype and device; it may share memory."""
     if type(template).__module__.startswith("torch"):
         import torch
 
-        dense = torch.from_numpy(np.array(values, order="C")).to(dtype=template.dtype, device=template.device)
-        return _stored(template, dense) if template.layout is torch.sparse_coo else dense
+        dense = torch.from_numpy(np.asarray(values, order="C")).to(template.device, template.dtype)
+        return dense if template.layout is torch.strided else _stored(template, dense)
     if isinstance(template, np.ndarray):
-        return values.astype(template.dtype)
+        return values.astype(template.dtype, copy=False)
     from array_api_compat import array_namespace
 
     return array_namespace(template).asarray(values, dtype=template.dtype)
@@ -40,6 +41,8 @@ def _stored(template: Array, dense: Array) -> Array:
     """Return the entries that a sparse tensor stores: those it does not store are no variables."""
     import torch
 
+    if template.layout is not torch.sparse_coo:
+        return dense.sparse_mask(template.detach())
     indices = template.detach().coalesce().indices()
     return torch.sparse_coo_tensor(indices, dense[tuple(indices)], template.shape, is_coalesced=True)
 
@@ -60,15 +63,14 @@ def to_numpy(array: Array) -> np.ndarray:
         return result
     values = np.asarray(array)
     if values.dtype.kind == "c":
-        return values.astype(np.complex128)
-    return values if values.dtype == np.longdouble else values.astype(np.float64)
+        return values.astype(np.complex128, copy=False)
+    return values if values.dtype == np.longdouble else values.astype(np.float64, copy=False)
 
 
 def gaussian(shape: tuple[int, ...], is_complex: bool, generator: np.random.Generator) -> np.ndarray:
     """Return a standard normal array; complex ones have independent real and imaginary parts."""
-    if not is_complex:
-        return generator.standard_normal(shape)
-    return generator.standard_normal(shape) + 1j * generator.standard_normal(shape)
+    real = generator.standard_normal(shape)
+    return np.asarray(real + 1j * generator.standard_normal(shape) if is_complex else real)
 
 
 def scale(value: np.ndarray) -> np.ndarray | float:
@@ -76,15 +78,33 @@ def scale(value: np.ndarray) -> np.ndarray | float:
 
     Zeros then move by the median: beside 1e-9, moving a zero by as little would drown in rounding.
     """
-    magnitude = np.abs(value)
-    usable = np.isfinite(magnitude) & (magnitude > 0)
-    positive = magnitude if usable.all() else magnitude[usable]
-    if positive.size == 0:
+    extents = [(float(part.min()), float(part.max())) for part in _magnitudes(value)]
+    if not extents:
         return 1.0
-    smallest, largest = float(positive.min()), float(positive.max())
-    if largest / smallest > _SPAN:
-        return np.where(magnitude > 0, magnitude, float(np.median(positive)))
-    return largest * math.sqrt(float(np.mean((positive / largest) ** 2)))
+    least, most = min(low for low, _ in extents), max(high for _, high in extents)
+    if most / least > _SPAN:
+        magnitude = np.abs(value)
+        median = float(np.median(np.concatenate(list(_magnitudes(value)))))
+        return np.where(magnitude > 0, magnitude, median)
+    sums = [(float(np.sum((part / most) ** 2)), part.size) for part in _magnitudes(value)]
+    return most * math.sqrt(sum(squares for squares, _ in sums) / sum(count for _, count in sums))
+
+
+def largest(value: np.ndarray) -> float:
+    """Return the largest magnitude among finite or other entries, 0 of none."""
+    if value.dtype.kind == "c":
+        return float(np.abs(value).max(initial=0))
+    return max(float(value.max(initial=0)), -float(value.min(initial=0)))
+
+
+def _magnitudes(value: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the magnitudes of the entries that are finite and not zero, in parts, none of them empty."""
+    for (part,) in _parts(value):
+        magnitude = np.abs(part)
+        usable = np.isfinite(magnitude) & (magnitude > 0)
+        found = magnitude if usable.all() else magnitude[usable]
+        if found.size:
+            yield found
 
 
 def direction(
@@ -99,39 +119,97 @@ def direction(
         variable = variables[name]
         noise = gaussian(tuple(variable.shape), "complex" in str(variable.dtype), generator)
         size = scales[name] if scales is not None else scale(to_numpy(variable))
-        result[name] = like(variable, noise * size)
+        noise *= size
+        result[name] = like(variable, noise)
     return result
 
 
-def moved(value: Array, v: Array, t: float) -> Array:
-    """Return value + t v, in one pass over the memory where the library has it."""
+def moved(value: Array, v: Array, t: float, room: Array | None = None) -> Array:
+    """Return value + t v, in one pass over the memory where the library has it, in ``room`` where given."""
     if type(value).__module__.startswith("torch"):
         import torch
 
         if value.layout is torch.strided:
-            return torch.add(value, v, alpha=t)
+            return torch.add(value, v, alpha=t, out=room)
+        if value.layout is not torch.sparse_coo and v.layout is value.layout:
+            return _compressed(value, value.values() + t * v.values())
     return value + t * v
+
+
+def _compressed(template: Array, values: Array) -> Array:
+    """Return the values stored as in a sparse tensor that is compressed by rows or columns.
+
+    Adding such tensors is not defined for all of these layouts.
+    """
+    import torch
+
+    rows = template.layout in (torch.sparse_csr, torch.sparse_bsr)
+    outer, inner = (
+        (template.crow_indices(), template.col_indices())
+        if rows
+        else (template.ccol_indices(), template.row_indices())
+    )
+    return torch.sparse_compressed_tensor(outer, inner, values, template.shape, layout=template.layout)
+
+
+def room_for(value: Array) -> Array | None:
+    """Return memory for points along a line: fresh memory takes ten times as long as what is done with it."""
+    if type(value).__module__.startswith("torch"):
+        import torch
+
+        if value.layout is torch.strided and not value.requires_grad:
+            return torch.empty_like(value)
+    return None
 
 
 def inner(gradient: Array, direction: Array) -> tuple[float, float]:
     """Return Re <gradient, direction> and the root of the sum of squared products, its typical size."""
-    product = products(gradient, direction).reshape(-1)
-    with np.errstate(over="ignore"):  # the squares may overflow: then they are scaled
-        total, squares = float(product.sum()), float(product @ product)
-    if _TINY < squares < _HUGE or not product.size:
-        return total, math.sqrt(squares)
-    size = float(abs(product).max())
-    if not math.isfinite(size) or size == 0:
-        return total, size
-    return total, size * math.sqrt(float(((product / size) ** 2).sum()))
-
-
-def products(gradient: Array, direction: Array) -> Any:
-    """Return Re conj(gradient) direction, entry by entry, in NumPy."""
     g, v = to_numpy(gradient), to_numpy(direction)
+    total = squares = 0.0
+    with np.errstate(over="ignore"):  # the squares may overflow: then they are scaled
+        for part in _parts(g, v):
+            product = _products(*part)
+            total += float(product.sum())
+            squares += float(product @ product)
+    return total, math.sqrt(squares) if _TINY < squares < _HUGE else _scaled_norm(_products(g, v))
+
+
+def norm(gradient: np.ndarray, weight: np.ndarray | float) -> float:
+    """Return the root of the sum of squared products, over what is finite."""
+    squares = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for g, *w in _parts(gradient, weight) if isinstance(weight, np.ndarray) else _parts(gradient):
+            product = g * (w[0] if w else weight)
+            squares += float(np.vdot(product, product).real)
+        if _TINY < squares < _HUGE:
+            return math.sqrt(squares)
+        products = gradient * weight
+    return _scaled_norm(products[np.isfinite(products)])
+
+
+def _scaled_norm(products: np.ndarray) -> float:
+    """Return the norm where squares overflow or vanish; that of no finite numbers is infinite, or none."""
+    largest = float(np.abs(products).max(initial=0))
+    if not math.isfinite(largest) or largest == 0:
+        return largest
+    return largest * math.sqrt(float((np.abs(products / largest) ** 2).sum()))
+
+
+def _parts(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield arrays of one shape in flat parts that stay in the cache, so that no product is as large."""
+    flat = tuple(array.reshape(-1) for array in arrays)
+    if flat[0].size <= _PART:
+        yield flat
+        return
+    for start in range(0, flat[0].size, _PART):
+        yield tuple(array[start : start + _PART] for array in flat)
+
+
+def _products(g: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return Re conj(g) v, entry by entry, flat."""
     if g.dtype.kind == "c" or v.dtype.kind == "c":
-        return (np.conj(g) * v).real
-    return g * v
+        return np.asarray((np.conj(g) * v).real).reshape(-1)
+    return np.asarray(g * v).reshape(-1)
 
 
 def detectable(resolution: float, scale: float, count: int, probability: float = 0.999) -> float | None:
@@ -140,6 +218,30 @@ def detectable(resolution: float, scale: float, count: int, probability: float =
     ``resolution`` is the smallest visible change of the directional derivative, ``scale`` the norm of the
     gradient weighted by the direction.
     """
-    if count == 0 or scale == 0 or not math.isfinite(resolution):
+    return detectable_by([resolution] * count, scale, probability)
+
+
+def detectable_by(resolutions: Sequence[float], scale: float, probability: float = 0.999) -> float | None:
+    """Return the same for directions of several resolutions.
+
+    An error e hides from all with the product of their 0.8 r / e. A direction too coarse to add anything is
+    left out: there the product would count more than a probability of one.
+    """
+    if scale == 0 or not all(map(math.isfinite, resolutions)):
         return None
-    return float(_HIDES * resolution / scale / (1 - probability) ** (1 / count))
+    logarithm, found = 0.0, None
+    for count, resolution in enumerate(sorted(resolutions), 1):
+        if resolution <= 0:
+            return 0.0
+        logarithm += math.log(resolution)
+        seen = _HIDES / scale * math.exp(logarithm / count) / (1 - probability) ** (1 / count)
+        found = seen if found is None else min(found, seen)
+    return found
+
+
+def needed(resolution: float, scale: float, error: float, probability: float = 0.999) -> float:
+    """Return how many directions see a relative error with the given probability; infinity: none do."""
+    hides = _HIDES * resolution / (scale * error) if scale * error > 0 else 1.0
+    if hides >= 1:
+        return math.inf
+    return 1 if hides <= 0 else math.ceil(math.log(1 - probability) / math.log(hides))

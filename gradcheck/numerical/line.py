@@ -62,6 +62,8 @@ def _real_vector_torch(output: Array) -> Vector:
     import torch
 
     tensor = output.detach()
+    if tensor.dtype is torch.float64 and tensor.device.type == "cpu" and tensor.layout is torch.strided:
+        return tensor.numpy(force=True).reshape(-1)
     if tensor.layout is not torch.strided:
         tensor = tensor.to_dense()
     if tensor.is_complex():

@@ -5,6 +5,7 @@ Every format that is read by people is made from these lines, so that all of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
@@ -83,7 +84,7 @@ def _agreement(report: Report) -> str:
 def what_is_wrong(result: ParameterResult) -> str:
     """Return what is wrong with a parameter, in words, without its name."""
     if result.wrong is not None and result.verdict is Verdict.FAIL:
-        return _wrong_entries(result.wrong)
+        return _wrong_entries(result.wrong, math.prod(result.shape))
     if result.message:
         return plain(result.message)
     if result.verdict is Verdict.FAIL:
@@ -93,9 +94,11 @@ def what_is_wrong(result: ParameterResult) -> str:
     return f"waived: {plain(result.waived)}" if result.waived is not None else "right"
 
 
-def _wrong_entries(wrong: Wrong) -> str:
-    about = "" if wrong.exact else "about "
-    return f"wrong gradient in {about}{wrong.count:,} of {counted(wrong.examined, 'entry')}"
+def _wrong_entries(wrong: Wrong, size: int) -> str:
+    """Say how many: where a sample was examined, what it makes of all ``size`` entries."""
+    if wrong.exact:
+        return f"wrong gradient in {wrong.count:,} of {counted(wrong.examined, 'entry')}"
+    return f"wrong gradient in about {wrong.count:,} of {counted(size, 'entry')}"
 
 
 def _wrong_somewhere(comparisons: Mapping[str, Comparison]) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from plain_subject import Plain, examined, squares
 
 from gradcheck.examination import Examination
+from gradcheck.options import Options
+from gradcheck.pipeline import examine_subject
 
 X = np.linspace(0.5, 2.0, 40)
 
@@ -77,27 +81,29 @@ def test_a_probe_tells_a_right_gradient_from_a_wrong_one_and_says_by_how_much():
     off = np.zeros(40)
     off[7] = 1e-3
     exam, pulled = examined(squares({"x": X, "y": X}, {"y": off}))
-    wrong = exam.probe(pulled, ["x", "y"])
+    direction = exam.direction(pulled, ["x", "y"])
+    wrong = exam.along(pulled, direction)
     assert wrong.suspect
     assert wrong.discrepancy == pytest.approx(
-        1e-3 * abs(wrong.direction["y"][7] * pulled.cotangents[1][7]), rel=1e-4
+        1e-3 * abs(direction["y"][7] * pulled.cotangents[1][7]), rel=1e-4
     )
     assert not exam.probe(pulled, ["x"]).suspect
 
 
 def test_the_parts_of_a_probe_add_up_to_the_claimed_value():
     exam, pulled = examined(squares({"x": X, "y": 3 * X}))
-    probe = exam.probe(pulled, ["x", "y"])
+    direction = exam.direction(pulled, ["x", "y"])
+    probe = exam.along(pulled, direction)
     assert sum(part for part, _ in probe.parts.values()) == pytest.approx(probe.claimed)
     for name, (part, _) in probe.parts.items():
-        assert part == pytest.approx(float(np.sum(pulled.gradients[name] * probe.direction[name])))
+        assert part == pytest.approx(float(np.sum(pulled.gradients[name] * direction[name])))
 
 
 def test_entries_that_are_not_finite_are_never_moved():
     subject = squares({"x": X})
     subject.backward = lambda us, x: {"x": np.where(np.arange(40) == 3, np.nan, 2 * x * us[0])}
     exam, pulled = examined(subject)
-    assert exam.probe(pulled, ["x"]).direction["x"][3] == 0
+    assert exam.direction(pulled, ["x"])["x"][3] == 0
     assert not exam.probe(pulled, ["x"]).suspect
 
 
@@ -154,3 +160,19 @@ def test_the_same_seed_asks_the_same():
     assert np.array_equal(one[1].flat, other[1].flat)
     assert not np.array_equal(one[1].flat, third[1].flat)
     assert one[0].probe(one[1], ["x"]).claimed == other[0].probe(other[1], ["x"]).claimed
+
+
+def test_a_large_leaf_is_held_a_few_times_at_once():
+    x = np.linspace(1, 2, 2**20)
+    subject = Plain(
+        {"x": x},
+        lambda x: [np.asarray([x @ x, x.sum()])],
+        lambda us, x: {"x": 2 * us[0][0] * x + us[0][1]},
+    )
+    tracemalloc.start()
+    outcome = examine_subject(subject, Options(effort="probe"), {"x": "float64"})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert outcome.failing == []
+    # two gradients, what they are rounded to, a direction, a point along it, and what the subject needs
+    assert peak < 7 * x.nbytes

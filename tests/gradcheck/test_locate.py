@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from plain_subject import Plain, examined, squares
 
-from gradcheck.locate import affordable_entries, entry_probe, examine, locate
+from gradcheck.locate import affordable_entries, entry_direction, examine, locate
 
 RNG = np.random.default_rng(2)
 
@@ -90,9 +90,9 @@ def test_complex_entries_are_examined_along_both_axes():
     assert (found.discrepancy > found.uncertainty).tolist() == [False, True, False]
 
 
-def test_a_probe_of_one_entry_moves_nothing_else():
-    exam, pulled = wrong_at(10, {})
-    moved = entry_probe(exam, pulled, "x", 6, 0.5).direction["x"]
+def test_the_direction_of_one_entry_moves_nothing_else():
+    exam, _ = wrong_at(10, {})
+    moved = entry_direction(exam, "x", 6, 0.5)["x"]
     assert np.flatnonzero(moved).tolist() == [6]
     assert moved[6] == 0.5
 

@@ -73,3 +73,28 @@ def test_what_is_called_detectable_is_detected(count):
 @pytest.mark.parametrize("arguments", [(0.1, 1.0, 0), (0.1, 0.0, 2), (np.inf, 1.0, 2), (np.nan, 1.0, 2)])
 def test_nothing_is_promised_without_grounds(arguments):
     assert directions.detectable(*arguments) is None
+
+
+def test_directions_of_several_resolutions_see_as_much_together():
+    generator = np.random.default_rng(0)
+    resolutions = np.array([0.05, 0.1, 0.2])
+    error = directions.detectable_by(list(resolutions), 1.0, probability=0.99)
+    seen = (np.abs(error * generator.standard_normal((40000, 3))) > resolutions).any(axis=1).mean()
+    assert seen == pytest.approx(0.99, abs=0.003)
+
+
+def test_a_direction_too_coarse_to_tell_anything_takes_nothing_away():
+    alone = directions.detectable(1e-9, 1.0, 2)
+    assert directions.detectable_by([1e-9, 1e-9, 1.0], 1.0) == pytest.approx(alone)
+
+
+@pytest.mark.parametrize("error", [1e-9, 1e-6, 1e-3])
+def test_as_many_directions_are_needed_as_see_it(error):
+    count = directions.needed(1e-10, 1.0, error)
+    assert directions.detectable(1e-10, 1.0, count) <= error
+    assert count == 1 or directions.detectable(1e-10, 1.0, count - 1) > error
+
+
+def test_no_number_of_directions_sees_what_is_below_their_resolution():
+    assert directions.needed(1e-6, 1.0, 1e-7) == directions.needed(1e-6, 0.0, 1.0) == np.inf
+    assert directions.needed(0.0, 1.0, 1e-7) == 1

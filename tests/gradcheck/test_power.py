@@ -90,15 +90,99 @@ class Noisy(torch.autograd.Function):
         return 1e-3 * cotangent, None
 
 
-def test_what_directions_do_not_see_is_looked_at_entry_by_entry():
-    offset = torch.full((30,), 100.0, dtype=torch.float64)
-    x = torch.linspace(1, 2, 30, dtype=torch.float64, requires_grad=True)
+def test_few_entries_that_would_take_more_directions_are_looked_at_one_by_one():
+    offset = torch.full((6,), 250.0, dtype=torch.float64)
+    x = torch.linspace(1, 2, 6, dtype=torch.float64, requires_grad=True)
     report = gradcheck.verify(Noisy.apply, x, offset, variations=False)
     found = report.parameters["inputs[0]"]
     assert report.ok, str(report)
     assert found.coverage.detectable > 1e-6
-    assert (found.coverage.entries, found.coverage.total) == (30, 30)
+    assert (found.coverage.entries, found.coverage.total) == (6, 6)
     assert report.notes == ()
+
+
+def test_many_entries_are_seen_by_more_directions_at_less_than_one_evaluation_each():
+    offset = torch.full((300,), 30.0, dtype=torch.float64)
+    x = torch.linspace(1, 2, 300, dtype=torch.float64, requires_grad=True)
+    report = gradcheck.verify(Noisy.apply, x, offset, variations=False)
+    found = report.parameters["inputs[0]"]
+    assert report.ok, str(report)
+    assert found.coverage.detectable <= 1e-6
+    assert found.coverage.directions > 2
+    assert (found.coverage.entries, report.notes) == (0, ())
+    assert report.cost.forward_evaluations < 150
+
+
+class Decades(torch.nn.Module):
+    """Leaves whose gradients fall by a third each, the numbered one's off by a share of itself."""
+
+    def __init__(self, wrong=None, error=0.0):
+        super().__init__()
+        self.leaves = torch.nn.ParameterList(torch.linspace(1, 2, 40, dtype=torch.float64) for _ in range(24))
+        self.wrong, self.error = wrong, error
+
+    def forward(self, sign):
+        shares = [
+            3.0**-i * Off.apply(leaf, self.error if i == self.wrong else 0.0)
+            for i, leaf in enumerate(self.leaves)
+        ]
+        return sign * sum(shares)
+
+
+class Off(torch.autograd.Function):
+    """The sine, its gradient wrong by a share."""
+
+    @staticmethod
+    def forward(ctx, x, error):
+        ctx.save_for_backward(x)
+        ctx.error = error
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        (x,) = ctx.saved_tensors
+        return cotangent * x.cos() * (1 + ctx.error), None
+
+
+ONES = torch.ones(40, dtype=torch.float64)
+
+
+def test_leaves_of_all_sizes_take_a_few_directions_together():
+    report = gradcheck.verify(Decades(), ONES, variations=False)
+    assert report.ok, str(report)
+    assert report.cost.forward_evaluations < 120
+    for i, result in enumerate(report.parameters.values()):
+        assert result.coverage.entries == 0
+        assert i > 9 or result.coverage.detectable <= 1e-6, result  # 3^-10 is lost in the outputs' rounding
+
+
+@pytest.mark.parametrize("wrong", [0, 5, 9])
+@pytest.mark.parametrize("error", [1.0, 4e-6])
+def test_a_wrong_leaf_of_whatever_size_is_found_among_many_and_no_other_is_called_wrong(wrong, error):
+    report = gradcheck.verify(Decades(wrong, error), ONES, variations=False)
+    failed = [name for name, result in report.parameters.items() if result.verdict == "fail"]
+    assert failed == [f"leaves.{wrong}"], str(report)
+
+
+def perceptron(width, depth, activation):
+    torch.manual_seed(0)
+    layers = []
+    for _ in range(depth):
+        layers += [torch.nn.Linear(width, width), activation()]
+        if activation is torch.nn.ReLU:
+            torch.nn.init.kaiming_normal_(layers[-2].weight)
+    return torch.nn.Sequential(*layers).double(), torch.randn(8, width, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("width", "activation", "most"),
+    [(16, torch.nn.Tanh, 250), (64, torch.nn.Tanh, 120), (16, torch.nn.ReLU, 1000)],
+)
+def test_a_right_deep_network_costs_dozens_of_evaluations_not_one_for_each_entry(width, activation, most):
+    model, x = perceptron(width, 64, activation)
+    report = gradcheck.verify(model, x, variations=False)
+    assert report.ok, str(report)
+    assert report.cost.forward_evaluations < most
 
 
 def test_what_there_is_no_time_for_is_said_with_what_would_check_it(monkeypatch):

@@ -28,7 +28,7 @@ def test_right_gradients_are_probed_once_all_together():
     assert len(result.joint) == len(result.pulls) == 1
     assert result.suspects == result.unexamined == []
     assert result.own == {}
-    assert set(result.joint[0].direction) == set(NAMES)
+    assert set(result.joint[0].parts) == set(NAMES)
     assert evaluations < 16
 
 

@@ -22,6 +22,12 @@ from gradcheck.subjects.torch.state import (
     modules_of,
     plain_tensors,
 )
+from gradcheck.subjects.torch.widening import Widening
+
+# Casts to narrower formats that change the outputs by fewer roundings than this change nothing.
+_ROUNDINGS = 1e4
+# A point to look at casts from, which no narrow format holds: the golden ratio is the least rational number.
+_NEARBY = 1 + 0.6180339887498949 * 2.0**-12
 
 
 class BackwardError(Exception):
@@ -33,8 +39,9 @@ class TorchSubject:
 
     ``epsilon`` is the coarsest spacing among leaves and outputs, known once started.
     ``double`` asks for double precision throughout: parameters, inputs, buffers, constants that the
-    function refers to, and the default dtype. ``names`` selects the leaves; None selects every parameter
-    and input that requires grad (every floating-point input where nothing does).
+    function refers to, the default dtype, and casts that the outputs would feel. ``narrowing``, known once
+    started, are the formats that numbers in double precision are cast into. ``names`` selects the leaves;
+    None selects every parameter and input that requires grad (every floating-point input where nothing does).
     """
 
     fixed_cotangent = False
@@ -64,6 +71,8 @@ class TorchSubject:
         self._constants = plain_tensors(function, self.modules)
         self._generators = generators(function, self.modules, [*self.args, *self.kwargs.values()])
         self._state = ModuleState(self.modules)
+        self._casts: Widening | None = None
+        self.narrowing: frozenset[torch.dtype] = frozenset()
         self.needs_grad_mode = False
         self._base: list[torch.Tensor] = []
         self.forward_runs = self.backward_runs = 0
@@ -123,6 +132,7 @@ class TorchSubject:
         self._constant_values = {t: (t.data.clone(), t._version) for t in self._constants}
 
     def __exit__(self, *_: object) -> None:
+        self._let_casts_be()
         for tensor, data in self._originals:
             tensor.data = data
         torch.set_default_dtype(self._default)
@@ -148,9 +158,13 @@ class TorchSubject:
         torch.set_default_dtype(self._default)
         self._randomness.restore_all()
         self._state.restore_attributes()
+        if self._casts is not None:
+            self._casts.active = False
         try:
             yield
         finally:
+            if self._casts is not None:
+                self._casts.active = True
             if self.double:
                 torch.set_default_dtype(torch.float64)
             for tensor, data in self._fresh:
@@ -168,9 +182,9 @@ class TorchSubject:
             TargetError: where the forward pass raises or has no floating-point output.
         """
         with torch.enable_grad():
-            outputs = self._run({}, track=True)
+            outputs = self._first_run()
         self._randomness.narrow()
-        numbers = [(path, out) for path, out in outputs if layout.is_number(out)]
+        numbers = [(path, out) for path, out in outputs.items() if layout.is_number(out)]
         if not numbers:
             raise TargetError(
                 f"{self.name} returns no floating-point tensor: return the outputs to differentiate."
@@ -186,16 +200,52 @@ class TorchSubject:
         self.epsilon = max(float(torch.finfo(dtype).eps) for dtype in dtypes)
         self._choose_grad_mode()
 
+    def _first_run(self) -> list[tuple[str, torch.Tensor]]:
+        """Run forward, and find out about casts; those that the outputs feel are made wide from here on."""
+        self._casts = casts = Widening()
+        casts.__enter__()  # type: ignore[no-untyped-call]  # untyped in torch
+        plain: list[tuple[str, torch.Tensor]] | None = None
+        try:
+            plain = self._run({}, track=True)
+        except Exception:
+            if not (self.double and casts.narrow):
+                raise
+        self.narrowing = frozenset(casts.narrowing)
+        if plain is None or (self.double and casts.narrow and self._feels_casts(casts)):
+            casts.active = True
+            return self._run({}, track=True)
+        self._let_casts_be()
+        return plain
+
+    def _feels_casts(self, casts: Widening) -> bool:
+        """Whether casts made wide change the outputs nearby: the leaves' own values may be narrow numbers."""
+        nearby = {name: value * _NEARBY for name, value in self.variables.items()}
+        try:
+            plain = self._run(nearby, track=True)
+            casts.active = True
+            return _felt(plain, self._run(nearby, track=True))
+        except Exception:  # outside its domain a forward pass raises what it likes
+            return False
+        finally:
+            casts.active = False
+
+    def _let_casts_be(self) -> None:
+        if self._casts is not None:
+            self._casts.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # untyped in torch
+            self._casts = None
+
+    @property
+    def widened(self) -> bool:
+        """Whether the forward pass casts to narrower formats, which is made wide."""
+        return self._casts is not None
+
     def _choose_grad_mode(self) -> None:
         """Evaluate without grad where that gives the same; some forward passes differentiate inside."""
         again: list[torch.Tensor] = []
         try:
             with torch.no_grad():
-                again = [out for path, out in self._run({}) if path in self.output_paths]
-            same = len(again) == len(self.outputs) and all(
-                torch.allclose(a, b, rtol=1e-10, atol=0, equal_nan=True)
-                for a, b in zip(again, self.outputs, strict=True)
-            )
+                again = [out for path, out in self._run({}).items() if path in self.output_paths]
+            same = len(again) == len(self.outputs) and all(map(_same, again, self.outputs))
         except Exception:  # whatever it is, the forward pass needs grad mode
             same = False
         self.needs_grad_mode = not same
@@ -206,7 +256,7 @@ class TorchSubject:
         if not values:
             return [out.detach().clone() for out in self._base]
         with torch.set_grad_enabled(self.needs_grad_mode):
-            outputs = dict(self._run(values, track=self.needs_grad_mode))
+            outputs = self._run(values, track=self.needs_grad_mode)
         return [outputs[path].detach().clone() for path in self.output_paths]
 
     def pull_back(self, cotangents: Sequence[torch.Tensor | None] | None) -> dict[str, torch.Tensor | None]:
@@ -243,9 +293,9 @@ class TorchSubject:
             raise BackwardError(f"{type(error).__name__}: {text}") from error
         return {**dict.fromkeys(self.names), **dict(zip(wanted, found, strict=True))}
 
-    def _run(self, values: Mapping[str, torch.Tensor], track: bool = False) -> list[tuple[str, torch.Tensor]]:
+    def _run(self, values: Mapping[str, torch.Tensor], track: bool = False) -> dict[str, torch.Tensor]:
         with self.running(values, track) as (_, outputs):
-            return list(outputs.items())
+            return outputs
 
     @contextlib.contextmanager
     def running(
@@ -291,7 +341,7 @@ class TorchSubject:
         tracked: set[str],
         change: Callable[[str, torch.Tensor], torch.Tensor] | None,
         aliases: Mapping[str, str],
-    ) -> tuple[Any, Any]:
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         def exchange(tensor: torch.Tensor) -> torch.Tensor:
             name = self._input_names[id(tensor)]
             name = aliases.get(name, name)
@@ -302,7 +352,8 @@ class TorchSubject:
                 leaves.update({alias: leaves[name] for alias, target in aliases.items() if target == name})
             return leaves[name]
 
-        return tree.replace((self.args, self.kwargs), exchange)  # type: ignore[no-any-return]  # a pair in, a pair out
+        args = tuple(tree.replace(arg, exchange) for arg in self.args)
+        return args, {key: tree.replace(arg, exchange) for key, arg in self.kwargs.items()}
 
     def renew(self) -> None:
         """Put back what a run may have changed: random states, modules' attributes, buffers and constants."""
@@ -310,7 +361,7 @@ class TorchSubject:
         self._state.restore_attributes()
         self._restore_constants()
 
-    def arguments(self, values: Mapping[str, torch.Tensor]) -> tuple[Any, Any]:
+    def arguments(self, values: Mapping[str, torch.Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return (args, kwargs) for one call, with copies of the inputs that are not given."""
         return self._arguments(values, {}, set(), None, {})
 
@@ -336,8 +387,8 @@ class TorchSubject:
 
     @property
     def is_narrow(self) -> bool:
-        """Whether the user's own tensors are narrower than double precision."""
-        return any(layout.wide(dtype) is not dtype for dtype in self.original_dtypes.values())
+        """Whether the user's own tensors, or what they are cast into, are narrower than double precision."""
+        return self.widened or any(layout.wide(dtype) is not dtype for dtype in self.original_dtypes.values())
 
     @property
     def precision(self) -> float:
@@ -350,6 +401,21 @@ class TorchSubject:
         return self._randomness.in_use
 
 
+def _felt(plain: list[tuple[str, torch.Tensor]], widened: list[tuple[str, torch.Tensor]]) -> bool:
+    """Whether casts change the outputs by more than roundings of double precision."""
+    if [(path, out.shape) for path, out in plain] != [(path, out.shape) for path, out in widened]:
+        return True
+    for (_, one), (_, other) in zip(plain, widened, strict=True):
+        if not layout.is_number(one) or not one.numel():
+            continue
+        a, b = (t.detach().to_dense().to(layout.wide(t.dtype)) for t in (one, other))
+        apart = torch.nan_to_num((a - b).abs())
+        largest = torch.nan_to_num(b.abs()).max()
+        if bool((apart > _ROUNDINGS * torch.finfo(torch.float64).eps * largest).any()):
+            return True
+    return False
+
+
 def _pulled(
     columns: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]], options: Mapping[str, Any]
 ) -> list[torch.Tensor | None]:
@@ -360,6 +426,12 @@ def _pulled(
         if "use_reentrant" not in str(error) or options:
             raise
         return accumulated(*columns)
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if a.layout is torch.strided and torch.equal(a, b):  # allclose takes as long as many a forward pass
+        return True
+    return torch.allclose(a, b, rtol=1e-10, atol=0, equal_nan=True)
 
 
 def _name_of(function: Any) -> str:
@@ -412,6 +484,22 @@ def opened(
         subject.__exit__()
 
 
+def _wider(subject: TorchSubject) -> TorchSubject:
+    """Return a double-precision subject with its casts made wide, where its outputs feel them."""
+    if subject.is_narrow or not subject.narrowing:
+        return subject
+    subject.__exit__()
+    with contextlib.suppress(Exception):  # whatever it is, it does not run with wider numbers
+        wider = TorchSubject(
+            subject.function, subject.args, subject.kwargs, name=subject.name, double=True
+        ).open()
+        if wider.widened:
+            wider.notes.append("computes in narrower formats inside: verified with wide ones in their place")
+            return wider
+        wider.__exit__()
+    return subject.open()
+
+
 def _open(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str | None
 ) -> TorchSubject:
@@ -422,7 +510,7 @@ def _open(
         except Exception:  # whatever it is, it does not run in double precision
             subject.notes.append("does not run in float64: verified in its own precision")
     try:
-        return subject.open()
+        return _wider(subject.open())
     except GradcheckError:
         raise
     except Exception as error:

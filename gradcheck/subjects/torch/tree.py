@@ -38,11 +38,11 @@ def _children(tree: Any) -> Iterator[tuple[str, Any]]:
 
 def replace(tree: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     """Return the same structure with every tensor replaced; containers are new, the rest is shared."""
+    if isinstance(tree, torch.Tensor):
+        return change(tree)
     kind = type(tree)
     if kind in _PLAIN:
         return tree
-    if isinstance(tree, torch.Tensor):
-        return change(tree)
     if kind is list or kind is tuple:
         return kind([replace(child, change) for child in tree])
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):

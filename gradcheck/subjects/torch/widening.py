@@ -1,0 +1,120 @@
+"""Casts to narrower formats inside a forward pass, made wide.
+
+Kernels sum in float32 whatever they are given (``x.float()``, ``softmax(..., dtype=torch.float32)``). In
+double precision such a cast rounds more than everything else together, and finite differences see a rough
+function. Under this mode it widens instead, so that the mathematics can be verified to full precision; what
+the casts do to the gradient is compared afterwards, in the user's own formats.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from gradcheck.subjects.torch.layout import wide
+
+_NARROW = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex32})
+_NAMED: Mapping[Any, torch.dtype] = {
+    torch.Tensor.float: torch.float32,
+    torch.Tensor.half: torch.float16,
+    torch.Tensor.bfloat16: torch.bfloat16,
+    torch.Tensor.cfloat: torch.complex64,  # type: ignore[attr-defined]  # its stubs lack it
+    torch.Tensor.chalf: torch.complex32,
+}
+_LEGACY = {
+    "torch.FloatTensor": torch.float32,
+    "torch.HalfTensor": torch.float16,
+    "torch.BFloat16Tensor": torch.bfloat16,
+}
+# These take a tensor for its dtype.
+_LIKE = (torch.Tensor.to, torch.Tensor.type_as)
+# A dtype given to these reads bits anew: no cast.
+_BITS = (torch.Tensor.view,)
+_BACKWARD = (torch.autograd.grad, torch.autograd.backward, torch.Tensor.backward)
+
+
+class Widening(TorchFunctionMode):
+    """Watches for narrowing casts, and widens them while ``active``.
+
+    ``narrowing`` collects the formats into which numbers in double precision were cast, ``narrow`` all
+    narrow formats that were asked for.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.active = False
+        self.narrow: set[torch.dtype] = set()
+        self.narrowing: set[torch.dtype] = set()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Call, with narrow formats made wide."""
+        del types
+        given = dict(kwargs or {})
+        if func in _BACKWARD:
+            with _in_backward(self):
+                return func(*args, **given)
+        asked = _asked(func, args, given)
+        if not asked:
+            return func(*args, **given)
+        self.narrow |= asked
+        if any(_is_wide(a) for a in args):
+            self.narrowing |= asked
+        return _widely(func, args, given) if self.active else func(*args, **given)
+
+
+def _asked(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> set[torch.dtype]:
+    """Return the narrow formats that a call asks for."""
+    if func in _NAMED:
+        return {_NAMED[func]}
+    if func in _BITS:
+        return set()
+    given = [*args, *kwargs.values()]
+    asked = {a for a in given if isinstance(a, torch.dtype)}
+    asked |= {_LEGACY[a] for a in given if isinstance(a, str) and a in _LEGACY}
+    asked |= {a.dtype for a in given[1:] if func in _LIKE and isinstance(a, torch.Tensor)}
+    return asked & _NARROW
+
+
+def _widely(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    if func in _NAMED:
+        return args[0].to(wide(_NAMED[func]), **kwargs)
+    like = func in _LIKE
+    widened = [a if like and i == 0 else _widened(a, like) for i, a in enumerate(args)]
+    return func(*widened, **{key: _widened(a, like) for key, a in kwargs.items()})
+
+
+def _widened(value: Any, like: bool) -> Any:
+    if isinstance(value, torch.dtype):
+        return wide(value) if value in _NARROW else value
+    if isinstance(value, str) and value in _LEGACY:
+        return wide(_LEGACY[value])
+    if like and isinstance(value, torch.Tensor) and value.dtype in _NARROW:
+        return value.to(wide(value.dtype))
+    return value
+
+
+def _is_wide(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype in (torch.float64, torch.complex128)
+
+
+@contextlib.contextmanager
+def _in_backward(mode: TorchFunctionMode) -> Iterator[None]:
+    """Let the mode see what hand-written backward passes call: it is off while it handles a call itself."""
+    module: Any = torch.autograd
+    run = module._engine_run_backward
+
+    def under(*args: Any, **kwargs: Any) -> Any:
+        with mode:
+            return run(*args, **kwargs)
+
+    module._engine_run_backward = under
+    try:
+        yield
+    finally:
+        module._engine_run_backward = run
