@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SECONDS, TOGETHER = 3.0, 15.0
 # Where no direction can be resolved, entries can hardly be: so many are tried before all are.
 _FEW = 4
+# Fresh directions that must all acquit a gradient whose first was off, where its entries are not.
+_FRESH = 3
 _NO_TIME = "its entries were not looked at: other parameters took the time; verify it alone"
 
 
@@ -93,7 +95,8 @@ def _direction_against_entries(outcome: Outcome, finding: Finding, entries: Entr
     """Weigh a direction that is off against entries that are not.
 
     At kinks and ties each entry alone may look right where all together are wrong: another opinion, that
-    of the single operations, is asked for later. Elsewhere a fresh direction decides.
+    of the single operations, is asked for later. Elsewhere fresh directions decide: many entries, each off by
+    less than its own error bar, may hide in one of them.
     """
     worst = max(finding.probes, key=lambda probe: probe.discrepancy)
     if entries.kink.any() or any("kink" in note for note in finding.notes):
@@ -101,8 +104,10 @@ def _direction_against_entries(outcome: Outcome, finding: Finding, entries: Entr
         return
     if worst.estimate.value == 0 and outcome.tolerances[finding.name].of_nothing > 0:
         return  # nothing changes along the direction either
-    again = outcome.exam.probe(outcome.pulls[-1], [finding.name])
-    if again.suspect:
-        tol, magnitude = outcome.tolerances[finding.name], outcome.exam.magnitude
-        second = findings.from_probes(finding.name, [again], 1, tol, magnitude)
-        finding.verdict, finding.comparison = second.verdict, second.comparison
+    tol, magnitude = outcome.tolerances[finding.name], outcome.exam.magnitude
+    for _ in range(_FRESH):
+        again = outcome.exam.probe(outcome.pulls[-1], [finding.name])
+        if again.suspect:
+            second = findings.from_probes(finding.name, [again], 1, tol, magnitude)
+            finding.verdict, finding.comparison = second.verdict, second.comparison
+            return

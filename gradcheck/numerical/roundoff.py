@@ -92,22 +92,24 @@ def is_single(line: Line) -> bool:
     """Whether the outputs are noisy as numbers are that were rounded to single precision on their way.
 
     Second differences over steps of about one such rounding tell: of smooth outputs they are smaller by eight
-    orders, and fall with the square of the step; at a kink they are as large, but not all of them.
+    orders, and fall with the square of the step; at a kink they are as large, but not all of them; beside a
+    pole or the end of a domain they are large, but of one sign.
     """
     near, far = (_second_differences(line, step) for step in _STEPS)
     return near is not None and far is not None and near > max(_SINGLE, far / 4)
 
 
 def _second_differences(line: Line, step: float) -> float | None:
+    """Return the median share, over the outputs, of second differences of either sign."""
     values = [line(k * step) for k in range(_POINTS)]
     base = values[0]
     if base is None or any(value is None for value in values):
         return None
     rows = np.diff(np.asarray([np.asarray(value) for value in values]), 2, axis=0)
+    rows = np.where((rows.min(0) < 0) & (rows.max(0) > 0), np.abs(rows), 0)
     sizes = np.abs(np.asarray(base))
-    return (
-        float(np.median(np.abs(rows[:, sizes > 0]) / sizes[sizes > 0])) if bool((sizes > 0).any()) else None
-    )
+    counted = sizes > 0
+    return float(np.median(rows[:, counted] / sizes[counted])) if counted.any() else None
 
 
 def _constant(line: Line, width: float) -> bool:
