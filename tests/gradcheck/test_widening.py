@@ -150,3 +150,22 @@ def test_everything_is_put_back():
     _norm(torch.float64)
     assert torch.ones(1, dtype=torch.float64).float().dtype is torch.float32
     assert torch.get_default_dtype() is torch.float32
+
+
+class Dropped(torch.nn.Module):
+    """A layer that computes its loss in float32, as language models do, and drops entries before."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Linear(6, 8)
+
+    def forward(self, x):
+        kept = torch.nn.functional.dropout(self.layer(x), 0.3)
+        return torch.log_softmax(kept.float(), -1).square().mean()
+
+
+def test_what_is_dropped_is_the_same_in_every_run():
+    report = gradcheck.verify(Dropped(), torch.randn(5, 6))
+    assert report.ok, str(report)
+    assert report.cost.forward_evaluations < 100

@@ -233,6 +233,7 @@ class TorchSubject:
             if not (self.double and casts.narrow):
                 raise
         self.narrowing = frozenset(casts.narrowing)
+        self._randomness.narrow()  # what this run has drawn the next ones must draw again
         if plain is None or (self.double and casts.narrow and self._feels_casts(casts)):
             casts.active = True
             return self._run({}, track=True)
