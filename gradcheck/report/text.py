@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 LOG_WIDTH = 100
 STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "yellow"}
-_MOST_TOLD = 10  # parameters told in sentences; the table has them all
+# Parameters told in sentences: fewer where the operation behind them is named below. The table has all.
+_MOST_TOLD, _MOST_BEFORE_BLAME = 10, 4
 _MOST_ROWS = 30
 
 
@@ -106,7 +107,7 @@ def _before_table(report: Report, verbose: bool) -> Iterator[Line]:
     yield Line(headline(report), STYLES[report.verdict])
     results = report.parameters.values()
     concerned = of_verdict(results, Verdict.FAIL) + of_verdict(results, Verdict.INCONCLUSIVE)
-    told = concerned if verbose else concerned[:_MOST_TOLD]
+    told = concerned if verbose else concerned[: _MOST_BEFORE_BLAME if report.blames else _MOST_TOLD]
     for result in told:
         yield Line(f"  {parameter_title(result)}", "bold")
         yield from (Line(f"    {text}") for text in parameter_lines(result))

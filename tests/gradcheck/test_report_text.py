@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from io import StringIO
 
 import pytest
 import sample_reports as samples
 
-from gradcheck.report.records import Diagnosis, VariationResult, Verdict
+from gradcheck.report.records import Blame, Diagnosis, VariationResult, Verdict
 from gradcheck.report.text import make_console, show, to_text
 
 FAILURE = """\
@@ -79,6 +80,15 @@ def test_many_failures_are_told_for_the_first_and_listed_for_the_rest():
     text = to_text(samples.large_report(14, wrong=True), width=100)
     assert text.count("worst at") == 10
     assert "and 4 more parameters, in the table below" in text
+
+
+def test_fewer_are_told_where_the_operation_behind_them_is_named():
+    report = replace(
+        samples.large_report(14, wrong=True), blames=(Blame("Cube.backward", "cube.py:3", "wrong"),)
+    )
+    text = to_text(report, width=100)
+    assert text.count("worst at") == 4
+    assert text.index("and 10 more parameters") < text.index("enters at cube.py:3")
 
 
 def test_a_name_that_tries_to_be_markup_or_an_escape_sequence_stays_text():
