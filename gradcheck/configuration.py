@@ -99,11 +99,16 @@ def _checked(path: Path, table: Mapping[str, Any]) -> Configuration:
     options = {key: value for key, value in table.items() if key in OPTIONS}
     Options.of(**options)
     run = {key: _RUN[key](key, value, path.parent) for key, value in table.items() if key in _RUN}
-    targets = _targets(table.get("targets", []))
+    targets = _targets(table["targets"]) if "targets" in table else ()
     return Configuration(path, targets, MappingProxyType(options), MappingProxyType(run))
 
 
 def _targets(value: object) -> tuple[str, ...]:
+    if value == []:
+        raise UsageError(
+            "targets = [] names nothing to verify; name the files, or leave the key out to verify the "
+            "reference implementation."
+        )
     if isinstance(value, list) and all(isinstance(target, str) and target for target in value):
         return tuple(value)
     raise UsageError(f"Expected a list of text but got targets = {value!r}; write targets = ['models/*.py'].")

@@ -9,9 +9,13 @@ import contextlib
 import os
 import secrets
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from gradcheck.errors import UsageError
+
+_SOURCES = (".py", ".pyi", ".ipynb")
+_START = 4096  # bytes, in which a file says what it is
 
 
 def write_whole(path: str | os.PathLike[str], text: str, what: str) -> None:
@@ -32,12 +36,21 @@ def write_whole(path: str | os.PathLike[str], text: str, what: str) -> None:
         raise _unwritable(path, what, problem) from None
 
 
-def require_writable(path: str | os.PathLike[str], what: str) -> None:
+def require_writable(path: str | os.PathLike[str], what: str, marks: Sequence[str] = ()) -> None:
     """Find out, by trying, whether ``write_whole`` could write ``path``. Changes nothing.
 
+    ``marks`` are what files of this kind begin with, one of them at least: another file that is there, and
+    any source file, is somebody's work, which a slip of the hand must not replace.
+
     Raises:
-        UsageError: where it could not, with the reason.
+        UsageError: where it could not, or should not, with the reason.
     """
+    if not os.fspath(path):
+        raise UsageError(f"Expected the name of a file for {what} but got an empty one; name one.")
+    if os.fspath(path) == "-":
+        raise UsageError(
+            f"Expected the name of a file for {what} but got -; for standard output: /dev/stdout."
+        )
     try:
         target = Path(path).resolve()
         if target.is_dir():
@@ -48,11 +61,24 @@ def require_writable(path: str | os.PathLike[str], what: str) -> None:
             raise PermissionError(None, "it is read-only")
         if _is_special(target):
             return
+        if marks:
+            _require_ours(target, marks)
         beside = _beside(target)
         os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         beside.unlink()
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
         raise _unwritable(path, what, problem) from None
+
+
+def _require_ours(target: Path, marks: Sequence[str]) -> None:
+    if target.suffix in _SOURCES:
+        raise FileExistsError(None, f"{target.suffix} is the ending of a program")
+    if not target.exists():
+        return
+    with target.open("rb") as file:
+        start = file.read(_START).decode("utf-8", errors="replace")
+    if start and not any(mark in start for mark in marks):
+        raise FileExistsError(None, "it is there already, and gradcheck did not write it")
 
 
 def _is_special(target: Path) -> bool:

@@ -38,6 +38,10 @@ def verify(
         TargetError: where the forward pass does not run.
     """
     chosen = Options.of(**options)
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise UsageError(
+            f"Expected keyword arguments by name but got kwargs={kwargs!r:.60}; use kwargs={{'name': value}}."
+        )
     if gradient is not None or value_and_gradient is not None:
         from gradcheck.verify_handwritten import verify_handwritten
 

@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     from gradcheck.cli.command import cli
     from gradcheck.errors import GradcheckError
+    from gradcheck.shadow import hiding_module
 
     _print_anything()
     try:
@@ -31,12 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except GradcheckError as error:
         click.echo(f"gradcheck: {error}", err=True)
         status = 2
+    except SystemExit as error:  # ours is made below: code that was verified must not choose the status
+        click.echo(f"gradcheck: what is verified ended the program (SystemExit: {error.code}).", err=True)
+        status = 2
     except (KeyboardInterrupt, click.Abort):
         status = 130
     except OSError as error:  # standard output on a full disk, for example
         click.echo(f"gradcheck: {error}", err=True)
         status = 2
-    except Exception:
+    except Exception as error:
+        hidden = hiding_module(error)
+        if hidden:
+            click.echo(f"gradcheck: {hidden}", err=True)
+            sys.exit(2)
         traceback.print_exc()
         click.echo("gradcheck itself failed. Please report this, with the command and the above.", err=True)
         status = 2  # not 1, which says that a gradient is wrong

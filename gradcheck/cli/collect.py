@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from gradcheck._version import __version__
 from gradcheck.cli.journal import Entry, Journal
 from gradcheck.report.records import Report, Verdict
-from gradcheck.report.run import Failure, Group, Operation, Run, overall
+from gradcheck.report.run import Failure, Group, Operation, Run, concluded
 
 
 class Collector:
@@ -65,8 +65,9 @@ class Collector:
             Group(name, tuple(reports), generated, self._skipped.get(name, 0) if generated else 0)
             for (name, generated), reports in self._reports.items()
         )
+        reports = [report for group in groups for report in group.reports]
         return Run(
-            verdict=overall(report.verdict for group in groups for report in group.reports),
+            verdict=concluded(reports, (report.verdict for report in reports)),
             groups=groups,
             failures=tuple(self._failures),
             seed=self._seed,
@@ -85,6 +86,6 @@ def exit_status(run: Run, *, allow_inconclusive: bool) -> int:
     """
     if run.verdict is Verdict.FAIL or (run.each is not None and run.failures):
         return 1
-    if run.failures:
+    if run.failures or not run.reports:  # a gate that verifies nothing must not be green
         return 2
     return 3 if run.verdict is Verdict.INCONCLUSIVE and not allow_inconclusive else 0

@@ -92,8 +92,7 @@ class Saved:
             with imports_from(self.named.root):
                 report, message = attempt(partial(verify_case, case, self.named.engine, **options), path)
             if report is None:
-                collector.fail(path, message)
-                screen.error(message)
+                _fail(path, message, screen, collector)
             else:
                 report = replace(report, reproduce=_replay(self.named, path, options))
                 collector.add(SAVED, report)
@@ -140,8 +139,7 @@ class Generated:
         with imports_from(self.named.root):
             result, message = attempt(suite, spec or self.named.engine.name)
         if result is None:
-            collector.fail(spec or self.named.engine.name, message)
-            screen.error(message)
+            _fail(spec or self.named.engine.name, message, screen, collector)
         else:
             self._conclude(result, screen, collector)
 
@@ -155,13 +153,28 @@ class Generated:
         for note in result.notes:
             screen.text(f"note: {note}")
         for case, message in _problems(result).items():
-            collector.fail(case, message)
-            screen.error(message)
+            _fail(case, message, screen, collector)
+        skipped = sum(row.skipped for row in result.families)
+        if skipped and skipped == result.cases and not collector.done:
+            name = self.named.spec or result.engine
+            _fail(name, _supports_nothing(name, skipped), screen, collector)
         saved = {failure.path: failure for failure in reversed(result.failures) if failure.path}
         for failure in [*reversed(saved.values())][:_SHOWN]:
             screen.text("\n".join(_smallest(failure)))
         if not result.complete:
             raise KeyboardInterrupt
+
+
+def _fail(name: str, message: str, screen: Screen, collector: Collector) -> None:
+    collector.fail(name, message)
+    screen.error(message)
+
+
+def _supports_nothing(name: str, skipped: int) -> str:
+    return (
+        f"{name} has no operation of the {counted(skipped, 'case')}, so that nothing was verified; make "
+        "supports(operation) return True for those that it has."
+    )
 
 
 def _problems(result: SuiteResult) -> Mapping[str, str]:

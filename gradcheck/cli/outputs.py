@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gradcheck.errors import UsageError
 from gradcheck.files import require_writable, write_whole
+from gradcheck.report.marks import MARKS
 
 if TYPE_CHECKING:
     from gradcheck.report.run import Run
@@ -16,10 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """``what`` names the file in errors; ``require`` raises where a library is missing."""
+    """``what`` names the file in errors; ``require`` raises where a library is missing.
+
+    ``marks`` are what such a file has near its beginning.
+    """
 
     what: str
     text: Callable[[Run, bool], str]
+    marks: tuple[str, ...]
     require: Callable[[], None] = lambda: None
 
 
@@ -55,9 +60,9 @@ def _require_html() -> None:
 
 
 FORMATS: Mapping[str, Format] = {
-    "html": Format("the HTML report", _html, _require_html),
-    "json": Format("the JSON report", _json),
-    "junit": Format("the JUnit report", _junit, _require_junit),
+    "html": Format("the HTML report", _html, MARKS["html"], _require_html),
+    "json": Format("the JSON report", _json, MARKS["json"]),
+    "junit": Format("the JUnit report", _junit, MARKS["junit"], _require_junit),
 }
 
 
@@ -70,7 +75,7 @@ def require(files: Mapping[str, str]) -> None:
     seen: dict[Path, str] = {}
     for name, path in files.items():
         FORMATS[name].require()
-        require_writable(path, FORMATS[name].what)
+        require_writable(path, FORMATS[name].what, FORMATS[name].marks)
         place = Path(path).resolve()
         if place in seen and (place.is_file() or not place.exists()):
             raise UsageError(f"--{seen[place]} and --{name} name the same file, {path}; give each its own.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -61,11 +61,11 @@ def make_request(given: Mapping[str, Any], configuration: Configuration) -> Requ
     from gradcheck.configuration import specs
     from gradcheck.options import Options
 
-    overrides = {name: given[name] for name in OPTIONS if given[name] is not None} | _variations(given)
+    overrides = _given(given, OPTIONS) | _variations(given)
     Options.of(**overrides)
     run = configuration.run
-    baseline = given["baseline"] or run.get("baseline")
-    if given["accept"] is not None and not (baseline and given["accept"].strip()):
+    baseline = run.get("baseline") if given["baseline"] is None else given["baseline"]
+    if given["accept"] is not None and (baseline is None or not given["accept"].strip()):
         raise UsageError("--accept takes the reason, and needs --baseline FILE to record it in; give both.")
     _check_each(given)
     generated = given["cases"] is not None or given["family"] or given["case"]
@@ -77,7 +77,7 @@ def make_request(given: Mapping[str, Any], configuration: Configuration) -> Requ
         jobs=_positive("--jobs", given["jobs"]) or run.get("jobs", 1),
         overrides=overrides,
         defaults=configuration.options,
-        files={name: given[name] or run[name] for name in FILES if given[name] or name in run},
+        files={**{name: run[name] for name in FILES if name in run}, **_given(given, FILES)},
         github=given["github"] or run.get("github", False),
         verbose=given["verbose"],
         baseline=baseline,
@@ -88,6 +88,10 @@ def make_request(given: Mapping[str, Any], configuration: Configuration) -> Requ
         time_limit=given["time_limit"],
         allow_inconclusive=given["allow_inconclusive"] or run.get("allow-inconclusive", False),
     )
+
+
+def _given(given: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: given[name] for name in names if given[name] is not None}
 
 
 def _check_each(given: Mapping[str, Any]) -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gradcheck.cli.request import Request
 from gradcheck.errors import GradcheckError
 from gradcheck.report.records import Report
+from gradcheck.shadow import hiding_module
 from gradcheck.targets import Target, load, run_target
+from gradcheck.targets.excerpt import in_words
 
 if TYPE_CHECKING:
     from gradcheck.cli.collect import Collector
@@ -73,8 +75,13 @@ def attempt(verify: Callable[[], Found], name: str) -> tuple[Found | None, str]:
     except GradcheckError as error:
         text = str(error)
         return None, text if text.startswith(name) or name in text.partition("\n")[0] else f"{name}: {text}"
-    except Exception:
-        return None, (
+    except BrokenPipeError:  # ours: what a target raises has been put into words already
+        raise
+    except SystemExit as error:
+        return None, f"{name} ended the program ({in_words(error)}); let it return what it has to, or raise."
+    except Exception as error:
+        hidden = hiding_module(error)
+        return None, f"{name}: {hidden}" if hidden else (
             f"{name}: gradcheck itself failed. Please report this, with the target if you can:\n"
             f"{traceback.format_exc().rstrip()}"
         )

@@ -13,9 +13,11 @@ from gradcheck.cli.request import Request
 from gradcheck.cli.screen import Screen
 from gradcheck.cli.stop import stoppable
 from gradcheck.cli.work import Work, plan
+from gradcheck.errors import UsageError
 from gradcheck.files import require_writable
 from gradcheck.report import baseline
 from gradcheck.report.baseline import Baseline
+from gradcheck.report.marks import MARKS
 from gradcheck.report.words import counted
 
 if TYPE_CHECKING:
@@ -57,9 +59,12 @@ def verify(request: Request) -> int:
 def _baseline(request: Request) -> Baseline | None:
     if request.baseline is None:
         return None
-    if request.accept is None:
+    for name, path in request.files.items():
+        if request.baseline and Path(path).resolve() == Path(request.baseline).resolve():
+            raise UsageError(f"--baseline and --{name} name the same file, {path}; give each its own.")
+    if request.accept is None and request.baseline:
         return baseline.read(request.baseline)
-    require_writable(request.baseline, "the baseline")
+    require_writable(request.baseline, "the baseline", MARKS["baseline"])
     return baseline.read(request.baseline) if Path(request.baseline).exists() else Baseline()
 
 

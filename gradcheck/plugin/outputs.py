@@ -42,14 +42,14 @@ def _run(ledger: Ledger, complete: bool) -> Run:
     """Return what was verified, grouped by file."""
     from gradcheck._version import __version__
     from gradcheck.report.records import Report
-    from gradcheck.report.run import Failure, Group, Run, overall
+    from gradcheck.report.run import Failure, Group, Run, concluded
 
     files: dict[str, list[Report]] = {}
     for node, reports in ledger.reports.items():
         files.setdefault(node.partition("::")[0], []).extend(reports)
     every = [report for reports in files.values() for report in reports]
     return Run(
-        verdict=overall(report.verdict for report in every),
+        verdict=concluded(every, (report.verdict for report in every)),
         groups=tuple(Group(file, tuple(reports)) for file, reports in files.items()),
         failures=tuple(Failure(node, message) for node, message in ledger.failures.items()),
         seed=every[0].seed if every else 0,

@@ -124,10 +124,11 @@ def _targets(config: pytest.Config) -> frozenset[Path]:
 def _require_writable(config: pytest.Config) -> None:
     for name, what in (("html", "the HTML report"), ("json", "the JSON report")):
         path = config.getoption(f"gradcheck_{name}")
-        if path and not is_worker(config):
+        if path is not None and not is_worker(config):
             from gradcheck.files import require_writable
+            from gradcheck.report.marks import MARKS
 
-            require_writable(path, what)
+            require_writable(path, what, MARKS[name])
 
 
 def _collect_targets_outside_testpaths(config: pytest.Config) -> None:

@@ -13,7 +13,7 @@ from gradcheck.files import write_whole
 from gradcheck.report.decode import decode
 from gradcheck.report.encode import encode
 from gradcheck.report.records import ParameterResult, Report, Verdict
-from gradcheck.report.run import Against, Discrepancy, Run, overall
+from gradcheck.report.run import Against, Discrepancy, Run, concluded
 from gradcheck.report.table import worst
 
 _FORMAT = {"format": "gradcheck baseline", "version": 1}
@@ -56,7 +56,8 @@ def compare(run: Run, baseline: Baseline) -> Run:
         new=tuple(now for key, now in found.items() if key not in recorded),
         gone=tuple(d for key, d in recorded.items() if key not in found and d.target in verified),
     )
-    return replace(run, against=against, verdict=overall(d.verdict for d in (*against.new, *against.changed)))
+    counting = (d.verdict for d in (*against.new, *against.changed))
+    return replace(run, against=against, verdict=concluded(run.reports, counting))
 
 
 def updated(run: Run, baseline: Baseline, reason: str) -> Baseline:

@@ -5,7 +5,7 @@ A group is a file with its targets, or a family of generated cases.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gradcheck.report.records import Report, Verdict
@@ -112,6 +112,14 @@ class Run:
             return report.verdict
         fresh = (*self.against.new, *self.against.changed)
         return overall(d.verdict for d in fresh if d.target == report.name)
+
+
+def concluded(reports: Sequence[Report], counting: Iterable[Verdict]) -> Verdict:
+    """Return the verdict of a run from its reports and the verdicts in them that count.
+
+    Where nothing was verified nothing is known to be right, so that it is no pass.
+    """
+    return overall(counting) if reports else Verdict.INCONCLUSIVE
 
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:

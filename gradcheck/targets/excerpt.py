@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
-import sysconfig
 import traceback
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from gradcheck.shadow import LIBRARIES, hiding_module
+
 _OURS = Path(__file__).resolve().parents[1]
-_LIBRARIES = tuple(
-    Path(folder).resolve()
-    for name, folder in sysconfig.get_paths().items()
-    if name in ("stdlib", "platstdlib", "purelib", "platlib")
-)
 
 
 def in_words(error: BaseException) -> str:
-    """Return the error's kind and message on one line."""
-    return (
+    """Return the error's kind and message on one line, and what is behind it where that is known."""
+    told = (
         " ".join("".join(traceback.format_exception_only(error)).split())
         if _is_syntax(error)
         else _one(error)
     )
+    hidden = hiding_module(error)
+    return f"{told} ({hidden.removesuffix('.')})" if hidden else told
 
 
 def excerpt(error: BaseException, root: Path | None = None) -> str:
@@ -88,7 +86,7 @@ def _is_theirs(filename: str, root: Path | None) -> bool:
     path = Path(filename).resolve()
     if root is not None and path.is_relative_to(root) and "site-packages" not in path.relative_to(root).parts:
         return True
-    return not any(path.is_relative_to(folder) for folder in _LIBRARIES)
+    return not any(path.is_relative_to(folder) for folder in LIBRARIES)
 
 
 def _near(filename: str) -> str:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from gradcheck.shadow import hides
+
 # The modules that were loaded from each folder, by name.
 _LOADED: dict[Path, dict[str, ModuleType]] = {}
 
@@ -37,6 +39,8 @@ def imports_from(root: Path | None) -> Iterator[None]:
         fresh = {name: sys.modules[name] for name in set(sys.modules) - before}
         own = {name: module for name, module in fresh.items() if is_from(module, root)}
         _LOADED.setdefault(root, {}).update(own)
+        for name in [name for name, module in own.items() if "." not in name and hides(name, module)]:
+            del sys.modules[name]  # everything else means the one that is installed
 
 
 def is_from(module: ModuleType, root: Path) -> bool:

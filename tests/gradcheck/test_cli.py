@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -74,6 +75,7 @@ def calls(tmp_path, monkeypatch):
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
     (tmp_path / "model.py").write_text(textwrap.dedent(TARGETS))
+    (tmp_path / "notes.txt").write_text("do not lose me")
     yield found
     for name, module in list(sys.modules.items()):
         if is_from(module, tmp_path.resolve()):
@@ -183,6 +185,30 @@ def test_files_are_written_in_every_format(run):
     assert "model.py:wrong" in Path("r.html").read_text()
 
 
+def test_our_own_files_are_written_again(run):
+    files = ["--json", "r.json", "--junit", "r.xml", "--html", "r.html"]
+    files += ["--baseline", "known.json", "--accept", "x"]
+    assert [run("model.py:right", *files)[0] for _ in range(2)] == [0, 0]
+
+
+def test_a_torch_py_beside_the_target_is_named(tmp_path):
+    (tmp_path / "torch.py").write_text("")
+    (tmp_path / "mine.py").write_text("import torch\n" + textwrap.dedent(TARGETS))
+    for words in (["-m", "gradcheck"], ["-P", "-m", "gradcheck"]):
+        command = [sys.executable, *words, "verify", "mine.py:right", "mine.py:stop"]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert ended.returncode == 2
+        assert "torch.py hides the installed module 'torch'; rename it." in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def test_an_empty_list_of_targets_is_no_gate(run, tmp_path):
+    (tmp_path / "pyproject.toml").write_text("[tool.gradcheck]\ntargets = []\n")
+    status, out, err = run()
+    assert (status, out) == (2, "")
+    assert "targets = [] names nothing to verify; name the files, or leave the key out" in err
+
+
 def test_github_gets_annotations_and_a_summary(run, tmp_path, monkeypatch):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     _, out, _ = run("model.py:wrong", "--github")
@@ -220,6 +246,15 @@ def test_github_gets_annotations_and_a_summary(run, tmp_path, monkeypatch):
             "--json and --junit name the same file, ./a; give each",
         ),
         (["--case", "no.json"], "no.json"),
+        (["model.py", "--json", "model.py"], "to model.py: .py is the ending of a program"),
+        (["--cases", "2", "--html", "lost.py"], "to lost.py: .py is the ending of a program"),
+        (["model.py", "--baseline", "lost.py", "--accept", "x"], "lost.py: .py is the ending of a program"),
+        (["model.py", "--junit", "notes.txt"], "to notes.txt: it is there already, and gradcheck did not"),
+        (["model.py", "--baseline", "notes.txt", "--accept", "x"], "to notes.txt: it is there already"),
+        (["model.py", "--json", "b", "--baseline", "b", "--accept", "x"], "--baseline and --json name the"),
+        (["model.py", "--json", ""], "Expected the name of a file for the JSON report but got an empty one"),
+        (["model.py", "--json", "-"], "got -; for standard output: /dev/stdout."),
+        (["model.py", "--baseline", ""], "Expected the name of a file for the baseline but got an empty"),
         (["--family", "dga"], "Unknown family 'dga'. Did you mean 'dag'?"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import textwrap
 from functools import partial
@@ -15,6 +16,7 @@ import cases
 from gradcheck.cli import main
 from gradcheck.engines.reference import ReferenceEngine
 from gradcheck.report.json import run_from_dict
+from gradcheck.report.records import Verdict
 from gradcheck.suite import FamilyRow, OperationRow, Problem, SuiteResult, run_suite
 from gradcheck.targets.place import is_from
 
@@ -73,6 +75,20 @@ ENGINE = """
         def value_and_gradients(self, graph, values):
             raise NotImplementedError
 
+    class Unable(Engine):
+        name = "unable"
+
+        def supports(self, operation):
+            return False
+
+    class Wrong(Engine):
+        name = "wrong"
+
+        def value_and_gradients(self, graph, values):
+            value, gradients = value_and_gradients(graph, values)
+            return value, {name: 2 * gradient for name, gradient in gradients.items()}
+
+    unable, wrong = Unable(), Wrong()
     engine, raising, leaving, unsure, half = Engine(), Raising(), Leaving(), Unsure(), Half()
     unnamed, misshapen = Unnamed(), Misshapen()
 """
@@ -163,6 +179,32 @@ def test_an_engine_that_does_anything_but_answer_is_no_success(run, engine, sent
     assert len(err.splitlines()) == 1
     assert "not verified" in out
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_an_engine_that_exits_on_a_saved_case_is_no_success(run):
+    cases.save(cases.generate("mlp", 1), "one.json")
+    status, _, err = run("my_engine.py:leaving", "--case", "one.json", "--json", "r.json")
+    assert status == 2
+    assert "SystemExit: 0" in err
+    assert Path("r.json").exists()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_verifies_nothing_is_no_success(run, jobs):
+    status, _, err = run("my_engine.py:unable", "--cases", 3, "--jobs", jobs, "--json", "r.json")
+    assert status == 2
+    assert "my_engine.py:unable has no operation of the 17 cases, so that nothing was verified; make" in err
+    assert run_from_dict(json.loads(Path("r.json").read_text())).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_pipe_that_is_closed_is_no_defect(tmp_path):
+    command = [sys.executable, "-m", "gradcheck", "verify", "my_engine.py:wrong", "--cases", "40"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(60) == 141
+    process.stderr.close()
 
 
 def test_saved_cases_are_verified_by_the_reference_implementation(run):

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+import gradcheck
 from gradcheck.errors import GradcheckError, UsageError
 from gradcheck.options import Options
 
@@ -101,3 +102,8 @@ def test_the_names_of_the_variations_are_those_that_there_are():
     from gradcheck.variations.run import VARIATIONS
 
     assert (*VARIATIONS, *JAX_ONLY) == NAMES
+
+
+def test_keyword_arguments_that_are_no_mapping_are_refused():
+    with pytest.raises(UsageError, match="Expected keyword arguments by name but got kwargs=3; use"):
+        gradcheck.verify(abs, 1.0, kwargs=3)
