@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         click.echo(f"gradcheck: what is verified ended the program (SystemExit: {error.code}).", err=True)
         status = 2
     except (KeyboardInterrupt, click.Abort):
+        click.echo("gradcheck: stopped before anything was verified.", err=True)
         status = 130
     except OSError as error:  # standard output on a full disk, for example
         click.echo(f"gradcheck: {error}", err=True)

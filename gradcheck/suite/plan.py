@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 from cases import ALL_FAMILIES, FAMILIES, Case, generate, lecture_cases
 from gradcheck.errors import UsageError
@@ -35,9 +37,30 @@ class Ticket:
 LECTURE = "lecture"
 
 
-def tickets(
-    cases: int, seed: int, families: Sequence[str] | None, include_lecture: bool
-) -> tuple[Ticket, ...]:
+@dataclass(frozen=True)
+class Plan:
+    """What to run, made ticket by ticket: a run of a night has more of them than a list should hold."""
+
+    lecture: int
+    turns: tuple[str, ...]
+    cases: int
+    seed: int
+
+    def __len__(self) -> int:
+        """How many cases there are."""
+        return self.lecture + self.cases
+
+    def __iter__(self) -> Iterator[Ticket]:
+        """Yield the tickets in order."""
+        yield from (Ticket(LECTURE, i) for i in range(self.lecture))
+        yield from _generated(self.turns, self.cases, self.seed)
+
+    def __getitem__(self, part: slice) -> tuple[Ticket, ...]:
+        """Return some of the tickets."""
+        return tuple(islice(self, *part.indices(len(self))))
+
+
+def tickets(cases: int, seed: int, families: Sequence[str] | None, include_lecture: bool) -> Plan:
     """Return what to run: ``cases`` generated ones, the families taking turns, after the worked examples.
 
     Case number k of a family has the seed ``seed`` + k, so that one family's cases do not depend on which
@@ -46,14 +69,19 @@ def tickets(
     Raises:
         UsageError: for an unknown family or a negative number.
     """
-    chosen = tuple(dict.fromkeys(families or FAMILIES))
-    for family in chosen:
+    turns = tuple(dict.fromkeys(families or FAMILIES))
+    for family in turns:
         if family not in ALL_FAMILIES:
             hint = did_you_mean(family, ALL_FAMILIES, "The families are")
             raise UsageError(f"Unknown family {family!r}.{hint}")
     for name, number in (("cases", cases), ("seed", seed)):
         if number < 0:
             raise UsageError(f"Expected a number that is not negative but got {name}={number}.")
-    lecture = [Ticket(LECTURE, i) for i in range(len(lecture_cases()))] if include_lecture else []
-    generated = [Ticket(chosen[k % len(chosen)], seed + k // len(chosen)) for k in range(cases)]
-    return (*lecture, *generated)
+    return Plan(len(lecture_cases()) if include_lecture else 0, turns, cases, seed)
+
+
+def _generated(turns: Sequence[str], cases: int, seed: int) -> Iterator[Ticket]:
+    drawn = Counter[str]()
+    for family in islice(cycle(turns), cases):
+        yield Ticket(family, seed + drawn[family])
+        drawn[family] += 1
