@@ -41,6 +41,7 @@ class Counterexamples:
         self._engine = engine
         self._options = {**options, "effort": options.get("effort", "auto")}
         self._spec, self._folder, self._budget = spec, folder, budget
+        self._home = Path.cwd()
         self._seen: set[tuple[str, ...]] = set()
         self._raised: set[str] = set()
 
@@ -102,13 +103,14 @@ class Counterexamples:
 
     def _save(self, case: Case, name: str, snippet: str | None) -> str:
         path = self._folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')}.json"
+        place = self._home / path  # the engine may have left the folder that we were started in
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            save(case, path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            save(case, place)
         except (OSError, CaseError) as problem:
             raise UsageError(f"Cannot save the counterexample to {path}: {problem}") from problem
         if snippet is not None:
-            write_whole(path.with_suffix(".py"), snippet + "\n", "the reproduction")
+            write_whole(place.with_suffix(".py"), snippet + "\n", "the reproduction")
         return str(path)
 
     def _command(self, words: Sequence[str]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from gradcheck.files import near
 from gradcheck.shadow import LIBRARIES, hiding_module
 
 _OURS = Path(__file__).resolve().parents[1]
@@ -88,5 +88,4 @@ def _is_theirs(filename: str, root: Path | None) -> bool:
 
 def _near(filename: str) -> str:
     """Return a file's name relative to the working folder where it lies below."""
-    path = Path(filename).resolve()
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else filename
+    return near(filename) or filename

@@ -6,13 +6,13 @@ folder's target would be verified with the first one's layers.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from gradcheck.files import staying_here
 from gradcheck.shadow import hides
 
 # The modules that were loaded from each folder, by name.
@@ -31,12 +31,11 @@ def imports_from(root: Path | None) -> Iterator[None]:
         return
     _swap(root)
     before = set(sys.modules)
-    here = os.getcwd()
     sys.path.insert(0, str(root))
     try:
-        yield
+        with staying_here():
+            yield
     finally:
-        os.chdir(here)  # where files are written and places are shown from
         if str(root) in sys.path:
             sys.path.remove(str(root))
         fresh = {name: sys.modules[name] for name in set(sys.modules) - before}
