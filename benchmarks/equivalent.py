@@ -15,7 +15,7 @@ SHAPES = "the two shapes are the same: the forward pass has refused all others"
 RANKS = "an operation that keeps the number of axes: output and input have the same"
 LENGTHS = "zip checks lengths that the forward pass has checked"
 EMPTY = "a guard for arrays without entries, whose gradient has no entries either"
-OVERFLOW = "the same number in another way, until e^a overflows, which no loss survives"
+OVERFLOW = "the same number in another way, where e^a does not overflow yet"
 SIGNS = "the output is positive, zero or negative where the input is"
 SILENCE = "silences warnings; the numbers stay"
 UNKNOWN = "NumPy works out an axis of any negative length"
@@ -52,14 +52,10 @@ EQUIVALENT: tuple[tuple[str, str, str], ...] = (
     ("_leaky_relu_vjp", r".*\(output <= 0\.0\).*", SIGNS),
     ("_elu_vjp", r".*\(output > 0\.0\).*", SIGNS),
     ("_elu_vjp", r".*\(output <= 0\.0\).*", SIGNS),
-    ("_elu_vjp", r".*alpha \* np\.exp\(a\) \* .*", OVERFLOW),
     ("_elu_vjp", r".*np\.minimum\(a, 1\.0\).*", OVERFLOW),
-    ("sigmoid", r".*np\.exp\(a\)", OVERFLOW),
     ("sigmoid", r".*np\.copysign\(a, -(2\.0|0\.5)\).*", "copysign takes the sign alone"),
     ("sigmoid", r".*np\.maximum\(decaying, a > 0\.0\).*", "at 0 both are 1"),
-    ("_complex_sigmoid", r"positive = a\.real (> 0|<= 0|>= 1|>= -1)", OVERFLOW),
-    ("log_softmax", r"below: Array = a", OVERFLOW),
-    ("log_softmax", r"below: Array = a \+ .*", OVERFLOW),
+    ("_complex_sigmoid", r"positive = a\.real (> 0|>= 1|>= -1)", OVERFLOW),
     ("log_softmax", r".*largest\(a, axis=axis, keepdims=True\)", EMPTY),
     ("_power_vjp", r"with np\.errstate\(\w+='ignore'\):", SILENCE),
     ("_power_vjp", r"vanishes = \(a == 0\) & \(b\.real >= 0\)", REAL),
@@ -95,7 +91,6 @@ EQUIVALENT: tuple[tuple[str, str, str], ...] = (
     ("_mean_squared_error_vjp", r".*2 / math\.prod\(.*", EMPTY),
     ("_mean_squared_error_vjp", rf".*2 / {_EXACT_EMPTY}.*", EMPTY),
     ("_count", r"return math\.prod\(\(shape\[i\] .*", FASTER),
-    ("_product_of_others", r"rows = .* else last", EMPTY),
     ("_product_of_others", r"rows = .*reshape\(0, [02]\)", EMPTY),
     ("_extremum_vjp", r".*keepdims=keepdims\)", "a count, exact in any dtype"),
     (

@@ -23,7 +23,7 @@ def functionals(dtype: torch.dtype, every: int = 1) -> Iterator[Sample]:
     """Yield one sample of each operator that PyTorch's test suite differentiates in the dtype."""
     from torch.testing._internal.common_methods_invocations import op_db
 
-    usable = [op for op in op_db if op.supports_autograd and op.supports_dtype(dtype, "cpu")]
+    usable = [op for op in op_db if op.supports_autograd and dtype in op.supported_backward_dtypes("cpu")]
     for op in usable[::every]:
         torch.manual_seed(0)
         try:

@@ -14,14 +14,18 @@ from cases.dags import dag
 from cases.kinks import kink
 from cases.lecture import lecture_cases
 from cases.mlps import mlp
+from cases.operations import complex_operation, operation
 from cases.shrink import shrink
 
 Family = Callable[[Choices], Case]
 
-# What is generated where nothing else is asked for.
-FAMILIES: Mapping[str, Family] = MappingProxyType({"mlp": mlp, "dag": dag, "block": block})
-# What can be asked for. A case of "kink" lies at a kink: there more than one gradient is right.
-ALL_FAMILIES: Mapping[str, Family] = MappingProxyType({**FAMILIES, "kink": kink})
+# What is generated where nothing else is asked for. A case of "kink" lies at a kink, where more than one
+# gradient is right; "complex" is added for engines that have complex numbers.
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {"mlp": mlp, "dag": dag, "block": block, "operation": operation, "kink": kink}
+)
+# What can be asked for.
+ALL_FAMILIES: Mapping[str, Family] = MappingProxyType({**FAMILIES, "complex": complex_operation})
 
 
 def generate(family: str, seed: int) -> Case:

@@ -31,10 +31,18 @@ class Unsuitable(Exception):
 class Builder:
     """Leaves and nodes with their values, and the source of choices that decides on more of them."""
 
-    def __init__(self, choices: Choices, most_entries: int = MOST_ENTRIES, *, clear: bool = True) -> None:
+    def __init__(
+        self,
+        choices: Choices,
+        most_entries: int = MOST_ENTRIES,
+        *,
+        clear: bool = True,
+        analytic: bool = False,
+    ) -> None:
         self.choices = choices
         self.most_entries = most_entries
         self.clear = clear  # of kinks, ties and poles
+        self.analytic = analytic  # only operations that complex numbers have, too
         self.inputs: dict[str, Array] = {}
         self.parameters: dict[str, Array] = {}
         self.nodes: list[Node] = []
@@ -64,7 +72,7 @@ class Builder:
 
         Raises:
             Unsuitable: where the inputs do not fit the operation, lie at a kink or close to a pole, or the
-                result is too large or not finite.
+                result is too large or not finite; or the operation is not wanted.
         """
         operands = [self.values[i] for i in inputs]
         value = self._evaluated(operation, operands, attributes)
@@ -77,6 +85,8 @@ class Builder:
         return name
 
     def _evaluated(self, operation: str, operands: list[Array], attributes: dict[str, Any]) -> Array:
+        if self.analytic and not RULES[operation].analytic:
+            raise Unsuitable(operation)
         if self.clear and not is_clear(operation, operands, attributes):
             raise Unsuitable(operation)
         value = np.asarray(RULES[operation].forward(*operands, **attributes))

@@ -38,6 +38,9 @@ class Choices(Protocol):
     def one_of(self, options: Sequence[T]) -> T:
         """Return one of the options; the first is the simplest."""
 
+    def in_turn(self, options: Sequence[T]) -> T:
+        """Return one of the options, which seeds take in turn: as many seeds as options have each once."""
+
     def repeat(self, least: int, most: int) -> Iterator[int]:
         """Yield 0, 1, 2, ... as many times as something is to be repeated; few times are the simplest.
 
@@ -58,6 +61,7 @@ class SeededChoices:
         # The name's own bytes: hash() differs from process to process.
         words = np.random.SeedSequence([int.from_bytes(family.encode(), "little"), seed])
         self._words = np.random.PCG64(words)
+        self._seed = seed
         self._ready: list[int] = []
 
     def _word(self) -> int:
@@ -76,6 +80,10 @@ class SeededChoices:
     def one_of(self, options: Sequence[T]) -> T:
         """Return one of the options, each as likely as another."""
         return options[self._word() % len(options)]
+
+    def in_turn(self, options: Sequence[T]) -> T:
+        """Return the option whose turn it is; takes no word of the source."""
+        return options[self._seed % len(options)]
 
     def repeat(self, least: int, most: int) -> Iterator[int]:
         """Yield 0, 1, 2, ... at least and at most as many times as given."""

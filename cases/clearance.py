@@ -125,11 +125,11 @@ def _divisor(inputs: Sequence[Array], attributes: Attributes) -> Array:
 
 
 def _signed(inputs: Sequence[Array], attributes: Attributes) -> Array:
-    return inputs[0]
+    return np.real(inputs[0])  # of complex numbers: the distance from the cut, which is to their left
 
 
 def _signed_from_one(inputs: Sequence[Array], attributes: Attributes) -> Array:
-    return 1 + inputs[0]
+    return 1 + np.real(inputs[0])
 
 
 def grouped(a: Array, axis: int | Shape | None) -> Array:

@@ -63,9 +63,9 @@ def _finished(b: Growing, fewest: int) -> Case:
     if ends and b.choices.boolean(0.2) and b.values[ends[-1]].size:
         output = ends.pop()
         for end in ends:
-            output = b.apply("add", output, _scalar(b, end))
+            output = b.apply("add", output, scalar(b, end))
     else:
-        output = _together(b, [_scalar(b, end) for end in ends or list(b.values)[:1]])
+        output = together(b, [scalar(b, end) for end in ends or list(b.values)[:1]])
     while len(b.nodes) < fewest:
         output = b.apply(b.choices.one_of(("sin", "cos", "square")), bounded(b, output, 4.0))
     return b.case("dag", output, "dag")
@@ -79,7 +79,7 @@ def _ends_to_keep(b: Growing) -> list[str]:
     return ends[-room:] if room > 0 else ends[-1:]
 
 
-def _scalar(b: Growing, name: str) -> str:
+def scalar(b: Growing, name: str) -> str:
     """Reduce a value to one number, as a rule with different weights.
 
     Under a plain sum a softmax or a normalisation has no gradient, and mistakes in it hide.
@@ -92,7 +92,8 @@ def _scalar(b: Growing, name: str) -> str:
     return b.apply("sum", b.apply("multiply", name, weights))
 
 
-def _together(b: Growing, scalars: list[str]) -> str:
+def together(b: Growing, scalars: list[str]) -> str:
+    """Add numbers up, one by one or stacked."""
     if len(scalars) > 2 and b.choices.boolean():
         return b.apply("sum", b.apply("stack", *scalars))
     total = scalars[0]

@@ -8,26 +8,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from cases.builder import LARGEST, Builder, Unsuitable
-from cases.choices import Array, Shape
+from cases.choices import Array, Choices, Shape
 from cases.clearance import LEAST_DIVISOR, is_clear
 
 MOST_AXES = 4
 STYLES = ("mixed", "chain", "fan")
+FAR = 1000.0  # e to that overflows
+_OFTEN, _EMPTY, _FRESH = 0.4, 0.1, 0.8
 _GOLDEN = 0.6180339887498949
 
 
 class Growing(Builder):
-    """A builder with a taste: the sizes that its shapes are made of, and which values it likes to use."""
+    """A builder with a taste: the sizes that its shapes are made of, and which values it likes to use.
+
+    With ``edges`` it likes what programs seldom do and rules have to get right all the same.
+    """
+
+    def __init__(self, choices: Choices, *, edges: bool = False, analytic: bool = False) -> None:
+        super().__init__(choices, analytic=analytic)
+        self.edges = edges
+        self.start = 0  # of the values within reach
 
     def settle(self) -> None:
         """Choose the taste. Few sizes make many values that fit together."""
         self.sizes = (*(self.choices.integer(1, 4) for _ in range(3)), 1)
         self.style = self.choices.one_of(STYLES)
+
+    def start_anew(self) -> None:
+        """Choose another taste, and leave alone what is there already."""
+        self.start = len(self.values)
+        self.settle()
+        self.sizes = (*(max(n, 2) for n in self.sizes[:-1]), 1)  # of axes of size 1 nobody sees the order
+
+    def rarely(self, probability: float) -> bool:
+        """Return True with the given probability, but often where edges are wanted."""
+        return self.choices.boolean(max(probability, _OFTEN) if self.edges else probability)
 
 
 def operand(b: Growing, least: int = 0, most: int = MOST_AXES, nonempty: bool = False) -> str:
@@ -36,17 +57,25 @@ def operand(b: Growing, least: int = 0, most: int = MOST_AXES, nonempty: bool = 
     def fits(value: Array) -> bool:
         return least <= value.ndim <= most and (value.size > 0 or not nonempty)
 
-    return chosen(b, fits) or leaf(b, draw_shape(b, least, most))
+    return chosen(b, fits) or leaf(b, _operand_shape(b, least, most, nonempty))
+
+
+def _operand_shape(b: Growing, least: int, most: int, nonempty: bool) -> Shape:
+    shape = draw_shape(b, least, most)
+    if nonempty or not shape or not b.edges or not b.choices.boolean(_EMPTY):
+        return shape
+    axis = b.choices.integer(0, len(shape) - 1)
+    return (*shape[:axis], 0, *shape[axis + 1 :])
 
 
 def chosen(b: Growing, fits: Callable[[Array], bool], freshness: float = 0.15) -> str | None:
     """Return an existing value that fits, None where there is none, or a new leaf is to be made."""
-    found = [name for name, value in b.values.items() if fits(value)]
+    found = [name for name, value in islice(b.values.items(), b.start, None) if fits(value)]
     if b.style == "chain" and b.choices.boolean(0.9):
-        ends = [name for name in b.loose_ends() if fits(b.values[name])]
+        ends = [name for name in b.loose_ends() if name in found]
         if ends:
             return ends[-1]
-    if not found or b.choices.boolean(freshness):
+    if not found or b.choices.boolean(max(freshness, _FRESH) if b.edges else freshness):
         return None
     if b.style == "fan" and b.choices.boolean(0.5):
         return found[0]
@@ -62,7 +91,7 @@ def leaf(b: Growing, shape: Shape, low: float = -2.0, high: float = 2.0) -> str:
 
 def _entries(b: Growing, shape: Shape, low: float, high: float) -> Array:
     """Return anything between the bounds; at times simple numbers, zeros and repetitions among them."""
-    if b.choices.boolean(0.15):
+    if b.rarely(0.15):
         return b.choices.integers(shape, math.ceil(2 * low), math.floor(2 * high)) / 2
     return b.choices.array(shape, low, high)
 
@@ -118,16 +147,11 @@ def draw_shape(b: Growing, least: int = 0, most: int = MOST_AXES) -> Shape:
 
 def compatible_shape(b: Growing, shape: Shape) -> Shape:
     """Return a shape that broadcasts with this one: leading axes dropped or added, others of size 1."""
-    kept = shape[b.choices.integer(0, len(shape)) :]
+    kept = shape if b.edges and b.choices.boolean() else shape[b.choices.integer(0, len(shape)) :]
     fitted = tuple(
-        b.choices.one_of(b.sizes)
-        if n == 1 and b.choices.boolean(0.3)
-        else 1
-        if b.choices.boolean(0.25)
-        else n
-        for n in kept
+        b.choices.one_of(b.sizes) if n == 1 and b.rarely(0.3) else 1 if b.rarely(0.25) else n for n in kept
     )
-    if len(kept) == len(shape) < MOST_AXES and b.choices.boolean(0.1):
+    if len(kept) == len(shape) < MOST_AXES and b.rarely(0.1):
         return (b.choices.one_of(b.sizes), *fitted)
     return fitted
 
@@ -149,6 +173,13 @@ def bounded(b: Growing, name: str, largest: float) -> str:
 def unsaturated(b: Growing, name: str) -> str:
     """Return a value small enough that a sigmoid or softmax of it still has a gradient to speak of."""
     return bounded(b, name, 4.0)
+
+
+def logits(b: Growing, name: str) -> str:
+    """Return an unsaturated value, or where edges are wanted at times one so large that e to it overflows."""
+    if b.edges and b.choices.boolean(_OFTEN):
+        return b.apply("add", name, b.constant(b.choices.one_of((FAR, -FAR))))
+    return unsaturated(b, name)
 
 
 def positive(b: Growing, name: str) -> str:

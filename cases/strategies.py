@@ -45,6 +45,10 @@ class DrawnChoices:
         """Return one of the options; shrinks to the first."""
         return options[self.integer(0, len(options) - 1)]
 
+    def in_turn(self, options: Sequence[T]) -> T:
+        """Return one of the options; hypothesis has no seed whose turn it could be."""
+        return self.one_of(options)
+
     def repeat(self, least: int, most: int) -> Iterator[int]:
         """Yield 0, 1, 2, ... at least and at most as many times as given; shrinks to the least."""
         for i in range(most):

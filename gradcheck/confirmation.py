@@ -37,11 +37,13 @@ def confirm(
     "unclear" where other steps contradict the first.
     """
     order = wrong[np.argsort(-entries.discrepancy[wrong])][:_CONFIRMED]
-    outcomes = [_look_again(exam, pulled, name, entries, int(row), tol) for row in order]
-    for outcome in ("wrong", "unclear"):
-        if outcome in outcomes:
+    found = "kink"
+    for row in order:
+        outcome = _look_again(exam, pulled, name, entries, int(row), tol)
+        if outcome == "wrong":
             return outcome
-    return "kink"
+        found = outcome if outcome == "unclear" else found
+    return found
 
 
 def _look_again(

@@ -67,6 +67,8 @@ def measure(
     return {name: tuple(listed) for name, listed in found.items()}
 
 
+# Outputs, the axis along which they are taken apart, and how many axes there are.
+Where = tuple[tuple[str, ...], int, int]
 Mistaken = tuple[str, str, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -117,16 +119,19 @@ def _quotients(exam: Examination, v: Mapping[str, Array], step: float) -> list[n
 
 def _partitions(
     outputs: Sequence[str], us: Sequence[np.ndarray]
-) -> Iterator[tuple[tuple[str, int, int], list[list[np.ndarray]]]]:
+) -> Iterator[tuple[Where, list[list[np.ndarray]]]]:
     """Yield (output, axis, axes of it) and the cotangents of each part; axis -1 where whole outputs are."""
     if len(us) > 1:
-        yield ("", -1, 0), [[_kept(u, i == k, ...) for i, u in enumerate(us)] for k in range(len(us))]
+        yield (
+            (tuple(outputs), -1, 0),
+            [[_kept(u, i == k, ...) for i, u in enumerate(us)] for k in range(len(us))],
+        )
     for k, u in enumerate(us):
         for axis, length in enumerate(u.shape):
             if 1 < length <= _LONGEST:
                 at = [(slice(None),) * axis + (i,) for i in range(length)]
                 parts = [[_kept(w, j == k, place) for j, w in enumerate(us)] for place in at]
-                yield (outputs[k], axis, u.ndim), parts
+                yield ((outputs[k],), axis, u.ndim), parts
 
 
 def _kept(u: np.ndarray, here: bool, place: Any) -> np.ndarray:
@@ -137,7 +142,7 @@ def _kept(u: np.ndarray, here: bool, place: Any) -> np.ndarray:
 
 
 def _compared(
-    where: tuple[str, int, int],
+    where: Where,
     parts: Sequence[Cotangents],
     gradients: Sequence[np.ndarray],
     slope: Slopes,

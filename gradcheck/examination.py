@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from gradcheck.numerical import directions, roundoff
 from gradcheck.numerical.derivative import along
 from gradcheck.numerical.estimate import Estimate
 from gradcheck.numerical.line import Line, Vector, finite_mask, flatten, total
-from gradcheck.subjects.base import Array, Subject
+from gradcheck.subjects.base import Array, KnowsRounding, Subject
 
 # No power of two: scaling by one changes no rounding error. Used to see the rounding of a backward pass.
 SCALE = 1.37
@@ -102,6 +102,7 @@ class Examination:
         if self.defined is not None:
             self.base = self.base[self.defined]
         self.rounding: dict[str, np.ndarray] = {}
+        self._doubt: Mapping[str, np.ndarray] | None = None
         self.variables = subject.variables
         self.values = {name: directions.to_numpy(value) for name, value in self.variables.items()}
         self.scales = {name: directions.scale(value) for name, value in self.values.items()}
@@ -228,12 +229,8 @@ class Examination:
         parts = {name: directions.inner(pulled.gradients[name], v) for name, v in moved.items()}
         claimed = sum(part for part, _ in parts.values())
         epsilon = self.subject.epsilon
-        roundings = [self._rounding_along(name, moved[name], size) for name, (_, size) in parts.items()]
-        unmeasured = any(name not in self.rounding for name in parts)
-        noise = float(np.hypot.reduce(roundings)) if roundings else 0.0
-        noise += _UNMEASURED * self.subject.precision * self.magnitude if unmeasured else 0.0
         weight = sum(self._moved_weight(name, pulled, moved[name]) for name in parts)
-        line = self._line(direction, pulled)
+        line = self.line(direction, pulled)
         estimate = along(
             line,
             claimed=None if blind else claimed,
@@ -242,7 +239,29 @@ class Examination:
             input_noise=epsilon * weight,
             wanted=_WANTED * min((size for _, size in parts.values() if size > 0), default=np.inf),
         )
-        return Probe(claimed, estimate, noise, parts, pulled)
+        probe = Probe(claimed, estimate, self._noise(parts, moved), parts, pulled)
+        if not probe.suspect or not parts:
+            return probe
+        doubts = [directions.inner(self.rounding_in_doubt(name), np.abs(v))[1] for name, v in moved.items()]
+        return replace(probe, noise=probe.noise + float(np.hypot.reduce(doubts)))
+
+    def _noise(self, parts: Mapping[str, tuple[float, float]], moved: Mapping[str, Array]) -> float:
+        """Return a bound on the rounding of the claimed value, without having asked the subject for one."""
+        roundings = [self._rounding_along(name, moved[name], size) for name, (_, size) in parts.items()]
+        noise = float(np.hypot.reduce(roundings)) if roundings else 0.0
+        unmeasured = any(name not in self.rounding for name in parts)
+        return noise + (_UNMEASURED * self.subject.precision * self.magnitude if unmeasured else 0.0)
+
+    def rounding_in_doubt(self, name: str) -> np.ndarray:
+        """Return what rounding on the way may do to a leaf's gradient, zeros where nobody can tell.
+
+        It takes the subject some backward passes, so it is asked only where a discrepancy is in doubt.
+        """
+        if self._doubt is None:
+            self._doubt = self.subject.rounding() if isinstance(self.subject, KnowsRounding) else {}
+        found = self._doubt.get(name)
+        rounding: np.ndarray = np.zeros(self.values[name].shape) if found is None else _UNMEASURED * found
+        return rounding
 
     def residual(self, pulled: Pulled, direction: Mapping[str, Array]) -> tuple[float, float]:
         """Return <claimed - true, v> from one central difference, and a rough bound on its error.
@@ -252,7 +271,7 @@ class Examination:
         parts = [directions.inner(pulled.gradients[name], v) for name, v in direction.items()]
         epsilon = self.subject.epsilon
         step = epsilon ** (1 / 4)
-        line = self._line(direction, pulled)
+        line = self.line(direction, pulled)
         right, left = line(step), line(-step)
         if right is None or left is None:
             return 0.0, np.inf
@@ -277,7 +296,9 @@ class Examination:
         """Return the same for single entries, each moved by its scale; ``sizes`` are the products' own."""
         precision = self.subject.precision
         if name not in self.rounding:
-            return _UNMEASURED * precision * (sizes + self.magnitude)
+            in_doubt = self.rounding_in_doubt(name).reshape(-1)[flat] * scales
+            unmeasured: np.ndarray = _UNMEASURED * precision * (sizes + self.magnitude) + in_doubt
+            return unmeasured
         spread = 3 * self.rounding[name].reshape(-1)[flat] * scales
         limit = np.maximum(float(np.sqrt(self.subject.epsilon)) * sizes, 1e3 * precision * self.magnitude)
         rounded: np.ndarray = np.minimum(spread, limit) + 2 * precision * sizes
@@ -324,7 +345,8 @@ class Examination:
         """Return the outputs with the leaves moved by ``t`` along a direction."""
         return self._evaluate({n: directions.moved(self.variables[n], v, t) for n, v in direction.items()})
 
-    def _line(self, direction: Mapping[str, Array], pulled: Pulled) -> Line:
+    def line(self, direction: Mapping[str, Array], pulled: Pulled) -> Line:
+        """Return the outputs along a direction, seen through a cotangent."""
         room = {name: directions.room_for(self.variables[name]) for name in direction}
 
         def moved(t: float) -> dict[str, Array]:

@@ -57,8 +57,8 @@ def field_of(outcome: Outcome, finding: Finding) -> Field | None:
 
 def explain(outcome: Outcome, facts: Facts) -> Findings:
     """Name the mistakes behind the failing parameters, all parameters seen together."""
-    discrepancies = {name: _discrepancy(outcome, finding) for name, finding in outcome.findings.items()}
-    return diagnose(discrepancies, facts)
+    seen = {name: finding for name, finding in outcome.findings.items() if not finding.by_directions}
+    return diagnose({name: _discrepancy(outcome, finding) for name, finding in seen.items()}, facts)
 
 
 def story(found: Findings) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class Finding:
     """What is known of one parameter while it is being verified.
 
     ``tied`` is a probe through kinks along which the gradient is off although its entries are not.
+    ``by_directions``: it is wrong along directions, and of its entries nothing is known.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Finding:
     verdict: Verdict = Verdict.PASS
     comparison: Comparison | None = None
     tied: Probe | None = None
+    by_directions: bool = False
     message: str = ""
     notes: list[str] = field(default_factory=list)
     digits: float | None = None
@@ -227,6 +229,14 @@ def fail_tied(finding: Finding, tol: Tolerance) -> None:
         "wrong at a tie or kink: each entry alone is a possible subgradient, all together are not "
         f"(moved together: claimed {probe.claimed:.6g}, finite differences {probe.estimate.value:.6g})"
     )
+
+
+def explain_by_kink(finding: Finding, operation: str) -> None:
+    """Take back a discrepancy: at kinks, right operations together can give what is no subgradient."""
+    finding.verdict, finding.wrong, finding.tied = Verdict.PASS, finding.wrong[:0], None
+    if finding.comparison is not None:
+        finding.comparison = replace(finding.comparison, verdict=Verdict.PASS, mismatched=0)
+    finding.notes.append(f"at a kink of {operation}; every operation alone is right")
 
 
 def coverage(exam: Examination, finding: Finding) -> Coverage:

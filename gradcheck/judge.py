@@ -20,16 +20,19 @@ class Tolerance:
     """What a correct gradient may differ by.
 
     ``relative`` applies to the entry; ``of_largest`` to the largest entry of the parameter's gradient (an
-    entry that is a small difference of large terms keeps the rounding of those); ``absolute`` to all.
+    entry that is a small difference of large terms keeps the rounding of those); ``absolute`` to all, and
+    ``of_nothing`` to entries that change nothing at all.
     """
 
     relative: float
     of_largest: float
     absolute: float = 0.0
+    of_nothing: float = 0.0
 
     def of(self, expected: float, largest: float) -> float:
         """Return the tolerance of one entry."""
-        return self.relative * abs(expected) + self.of_largest * largest + self.absolute
+        nothing = self.of_nothing if expected == 0 else 0.0
+        return self.relative * abs(expected) + self.of_largest * largest + self.absolute + nothing
 
 
 # float64: an error in the mathematics is never as small as 1e-6 of the entry; a constant or an intermediate
@@ -56,6 +59,11 @@ def tolerance(dtype: str, rtol: float | None = None, atol: float | None = None) 
         default.of_largest if atol is None and rtol is None else 0.0,
         0.0 if atol is None else atol,
     )
+
+
+def coarser(*dtypes: str) -> str:
+    """Return the dtype of the widest tolerance."""
+    return max(dtypes, key=lambda dtype: tolerance(dtype).relative)
 
 
 def verdict(discrepancy: float, uncertainty: float, tau: float) -> Verdict:

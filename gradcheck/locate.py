@@ -27,8 +27,8 @@ _SAMPLE = 96
 _SMALL = 128
 # So often the rest is searched again.
 _ROUNDS = 3
-# Fewer entries than this are examined however long that takes.
-_LEAST = 16
+# Fewer entries than this are examined however long that takes, and at least so many make a sample.
+_LEAST, _FEWEST = 8, 16
 # A probe of one entry takes about this many evaluations.
 _PER_ENTRY = 5
 
@@ -134,7 +134,7 @@ def locate(
     if known.size <= affordable:
         listed = known
     else:
-        listed = _spread(known, int(min(max(affordable, 32), _SAMPLE * 4)), exam.generator)
+        listed = _spread(known, int(min(max(affordable, _FEWEST), _SAMPLE * 4)), exam.generator)
     ordered = np.concatenate([found, exam.generator.permutation(np.setdiff1d(listed, found))])
     exact = ordered.size == known.size
     return _sorted(examine(exam, pulled, name, ordered, exact, seconds))
@@ -222,5 +222,5 @@ def _residual(
 
 
 def affordable_entries(seconds_per_evaluation: float, budget: float) -> int:
-    """Return how many entries can be examined within a budget in seconds, at least 16."""
-    return max(16, int(budget / (_PER_ENTRY * max(seconds_per_evaluation, 1e-7))))
+    """Return how many entries can be examined within a budget in seconds, at least 8."""
+    return max(_LEAST, int(budget / (_PER_ENTRY * max(seconds_per_evaluation, 1e-7))))

@@ -6,18 +6,19 @@ modules to the outcome of this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 
-from gradcheck import findings, judge, power, ties
+from gradcheck import findings, judge, power, suspects, ties
 from gradcheck.every import Tally, examine_every
 from gradcheck.examination import Examination, Probe, Pulled
 from gradcheck.findings import Finding
-from gradcheck.judge import Tolerance
-from gradcheck.locate import Entries, affordable_entries, entry_probe, examine, locate
+from gradcheck.judge import SINGLE, Tolerance
+from gradcheck.locate import Entries, entry_probe
+from gradcheck.numerical import roundoff
 from gradcheck.numerical.derivative import line_step
 from gradcheck.options import Options
 from gradcheck.progress import Watch
@@ -26,14 +27,13 @@ from gradcheck.report.words import counted
 from gradcheck.screening import Screening, screen
 from gradcheck.subjects.base import Subject
 
-# Seconds spent on the entries of one suspect parameter.
-_LOCATE_SECONDS = 3.0
 # Forward evaluations, and seconds, that halving groups of suspect parameters may take.
 _HALVING, _HALVING_SECONDS = 4000, 60.0
 # Seconds spent on the entries of one leaf whose probe met a kink.
 _TIE_SECONDS = 0.5
-# Where no direction can be resolved, entries can hardly be: so many are tried before all are.
-_FEW = 4
+# Noise of so many times the rounding error may come from a narrower format inside; formats of a spacing
+# beyond the second number are narrow themselves.
+_MUCH, _FINE = 1e3, 1e-9
 # A gradient that changes by more than this under a scaled cotangent is not just rounded.
 _LINEAR = 1e-6
 
@@ -74,7 +74,7 @@ class Outcome:
 
 @np.errstate(all="ignore")  # infinite inputs and gradients are judged, and no fault of ours
 def examine_subject(
-    subject: Subject, options: Options, dtypes: Mapping[str, str], locate_seconds: float = _LOCATE_SECONDS
+    subject: Subject, options: Options, dtypes: Mapping[str, str], locate_seconds: float = suspects.SECONDS
 ) -> Outcome:
     """Verify every leaf of a subject.
 
@@ -91,6 +91,8 @@ def examine_subject(
     known = [name for name, value in exam.values.items() if name in pulled.gradients and value.size]
     budget = min(_HALVING, int(_HALVING_SECONDS / max(exam.seconds_per_evaluation, 1e-6)))
     screening = screen(exam, pulled, {name: tolerances[name] for name in known}, budget)
+    if _is_coarse(exam, screening):
+        return _examine_coarse(subject, options, dtypes, locate_seconds)
     outcome = Outcome(exam, screening.pulls, {name: Finding(name) for name in exam.values}, tolerances)
     outcome.joint = screening.joint
     _judge(outcome, screening, known, options, locate_seconds)
@@ -100,8 +102,33 @@ def examine_subject(
     return outcome
 
 
+def _is_coarse(exam: Examination, screening: Screening) -> bool:
+    """Whether the forward pass computes in single precision inside, whatever its outputs' format.
+
+    Looked into where the first probe had to measure the noise, and found much of it.
+    """
+    probe, epsilon = screening.joint[0] if screening.joint else None, exam.subject.epsilon
+    if probe is None or epsilon > _FINE or not hasattr(exam.subject, "coarsen"):
+        return False
+    if probe.estimate.noise <= _MUCH * roundoff.floor(exam.base, probe.pulled.flat, epsilon):
+        return False
+    direction = exam.direction(probe.pulled, list(probe.parts))
+    return roundoff.is_single(exam.line(direction, probe.pulled))
+
+
+def _examine_coarse(
+    subject: Subject, options: Options, dtypes: Mapping[str, str], locate_seconds: float
+) -> Outcome:
+    """Examine anew with the steps and tolerances of the precision that the forward pass has."""
+    subject.coarsen(SINGLE)  # type: ignore[attr-defined]  # asked for by _is_coarse
+    wider = {name: judge.coarser(dtype, "float32") for name, dtype in dtypes.items()}
+    outcome = examine_subject(subject, options, wider, locate_seconds)
+    outcome.notes.insert(0, "the forward pass computes in float32 inside: verified with its tolerances")
+    return outcome
+
+
 def _above_nothing(exam: Examination, pulled: Pulled, name: str, tolerance: Tolerance) -> Tolerance:
-    """Return the tolerance; where all outputs are zero, with what rounding may have hidden in it.
+    """Return the tolerance; where all outputs are zero, with what rounding may hide of what keeps them so.
 
     The loss of a saturated softmax, log(sum(exp(80), ...)) - 80, is zero and stays so while its gradient
     is 1e-35. Zeros do not tell how large the numbers were that they are the difference of: those of the leaf
@@ -112,7 +139,7 @@ def _above_nothing(exam: Examination, pulled: Pulled, name: str, tolerance: Tole
     scale = max(float(np.min(exam.scales[name])), 1e-300)
     weight = float(abs(pulled.flat).max()) * exam.largest[name] / scale
     epsilon = exam.subject.epsilon
-    return replace(tolerance, absolute=tolerance.absolute + 2 * epsilon / line_step(epsilon) * weight)
+    return replace(tolerance, of_nothing=2 * epsilon / line_step(epsilon) * weight)
 
 
 def _judge(
@@ -135,12 +162,9 @@ def _judge(
     if options.effort == "every":
         _examine_all(outcome, screening, known)
         return
-    if options.effort == "auto":
-        power.look_apart(outcome, screening, known)
-    for name in screening.suspects:
-        _examine_suspect(outcome, name, partial(_located, outcome, name, locate_seconds))
-    if options.effort == "auto":
-        power.look_at_entries(outcome, known)
+    short = power.look_apart(outcome, screening, known) if options.effort == "auto" else []
+    suspects.look_at(outcome, screening.suspects, locate_seconds)
+    power.look_at_entries(outcome, short)
 
 
 def _clean(screening: Screening, name: str, outcome: Outcome, shared: int) -> tuple[list[Probe], int]:
@@ -151,59 +175,13 @@ def _clean(screening: Screening, name: str, outcome: Outcome, shared: int) -> tu
     return [probe], 1
 
 
-def _located(outcome: Outcome, name: str, seconds: float, pulled: Pulled) -> Entries:
-    affordable = affordable_entries(outcome.exam.seconds_per_evaluation, seconds)
-    return locate(outcome.exam, pulled, name, affordable, 2 * seconds)
-
-
-def _examine_suspect(outcome: Outcome, name: str, look: Callable[[Pulled], Entries]) -> None:
-    exam, finding = outcome.exam, outcome.findings[name]
-    pulled = next((probe.pulled for probe in finding.probes if probe.suspect), outcome.pulls[0])
-    if not any(probe.estimate.resolved for probe in finding.probes) and not _some_entry(exam, pulled, name):
-        if not np.any(pulled.gradients[name]):
-            finding.verdict = Verdict.PASS
-            finding.notes.append(f"no gradient is claimed, and none can be measured: {finding.message}")
-            finding.message = ""
-        return
-    by_direction = finding.verdict
-    entries = look(pulled)
-    findings.from_entries(exam, pulled, finding, entries, outcome.tolerances[name])
-    if by_direction is Verdict.FAIL and finding.verdict is Verdict.PASS:
-        _direction_against_entries(outcome, finding, entries)
-
-
-def _some_entry(exam: Examination, pulled: Pulled, name: str) -> bool:
-    """Whether a few entries can be resolved alone where no direction can: of labels, say, none can."""
-    keep = pulled.finite.get(name)
-    flat = np.arange(exam.values[name].size) if keep is None else np.flatnonzero(keep)
-    few = examine(exam, pulled, name, flat[:: max(1, flat.size // _FEW)][:_FEW], exact=False)
-    return bool(np.isfinite(few.uncertainty).any())
-
-
-def _direction_against_entries(outcome: Outcome, finding: Finding, entries: Entries) -> None:
-    """Weigh a direction that is off against entries that are not.
-
-    At kinks and ties each entry alone may look right where all together are wrong: another opinion, that
-    of the single operations, is asked for later. Elsewhere a fresh direction decides.
-    """
-    worst = max(finding.probes, key=lambda probe: probe.discrepancy)
-    if entries.kink.any() or any("kink" in note for note in finding.notes):
-        finding.tied = worst
-        return
-    again = outcome.exam.probe(outcome.pulls[-1], [finding.name])
-    if again.suspect:
-        tol, magnitude = outcome.tolerances[finding.name], outcome.exam.magnitude
-        second = findings.from_probes(finding.name, [again], 1, tol, magnitude)
-        finding.verdict, finding.comparison = second.verdict, second.comparison
-
-
 def _examine_all(outcome: Outcome, screening: Screening, known: Sequence[str]) -> None:
     exam, pulled, tally = outcome.exam, outcome.pulls[0], Tally()
     with Watch(sum(exam.values[name].size for name in known)) as watch:
         for name in known:
             look = partial(_every_entry, exam, name, watch, tally)
             if name in screening.suspects:
-                _examine_suspect(outcome, name, look)
+                suspects.examine_one(outcome, name, look)
             else:
                 entries, finding = look(pulled), outcome.findings[name]
                 findings.from_entries(exam, pulled, finding, entries, outcome.tolerances[name])

@@ -49,8 +49,8 @@ class _Plan:
     reaches: bool
 
 
-def look_apart(outcome: Outcome, screening: Screening, known: Sequence[str]) -> None:
-    """Move leaves apart whose tolerance the directions do not reach; those found off become suspects.
+def look_apart(outcome: Outcome, screening: Screening, known: Sequence[str]) -> list[str]:
+    """Move leaves apart whose tolerance the directions do not reach, and return them; those off are suspects.
 
     What many leaves together do not tell halves of them may: these move less across kinks, or are right.
     """
@@ -65,6 +65,7 @@ def look_apart(outcome: Outcome, screening: Screening, known: Sequence[str]) -> 
         middle = len(left) // 2 if len(left) > len(group) // 2 else 0
         groups += [half for half in (left[middle:], left[:middle]) if half]
     outcome.seconds_apart = time.perf_counter() - start
+    return short
 
 
 def _move_together(
@@ -117,11 +118,11 @@ def _in_reach(outcome: Outcome, name: str, probe: Probe, plan: _Plan) -> bool:
     return not plan.reaches or directions.needed(probe.uncertainty, size, tolerance) <= plan.most
 
 
-def look_at_entries(outcome: Outcome, known: Sequence[str]) -> None:
+def look_at_entries(outcome: Outcome, names: Sequence[str]) -> None:
     """Examine the entries of leaves that are still short while there is time, and note what is left."""
     left, missing = [], []
     deadline = time.perf_counter() + AUTO_SECONDS - outcome.seconds_apart
-    for name in known:
+    for name in names:
         finding = outcome.findings[name]
         if finding.entries is not None or finding.verdict is not Verdict.PASS or not _short(outcome, finding):
             continue

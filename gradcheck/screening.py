@@ -15,6 +15,9 @@ from gradcheck.examination import Examination, Probe, Pulled
 from gradcheck.judge import Tolerance
 from gradcheck.numerical import directions
 
+# A residual that is so many times its noise needs no closer look to be one.
+_PLAIN = 10.0
+
 
 @dataclass
 class Screening:
@@ -87,6 +90,9 @@ def _halve(exam: Examination, names: list[str], pulled: Pulled, result: Screenin
 def _look(
     exam: Examination, half: list[str], pulled: Pulled, result: Screening, groups: list[list[str]]
 ) -> None:
+    if len(half) > 1 and _plainly_off(exam, half, pulled):
+        groups.append(half)
+        return
     probe = exam.probe(pulled, half)
     if len(half) == 1:
         result.own.setdefault(half[0], []).append(probe)
@@ -94,3 +100,9 @@ def _look(
             result.suspects.append(half[0])
     elif probe.suspect or probe.estimate.kink:
         groups.append(half)
+
+
+def _plainly_off(exam: Examination, names: list[str], pulled: Pulled) -> bool:
+    """Whether two evaluations suffice to see that a group has a suspect in it."""
+    residual, noise = exam.residual(pulled, exam.direction(pulled, names))
+    return abs(residual) > _PLAIN * noise

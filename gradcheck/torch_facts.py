@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,22 +26,34 @@ def gather(subject: TorchSubject, outcome: Outcome) -> Facts:
     facts = Facts(numbers=numbers(subject), order=order, listed=False)
     if not outcome.failing:
         return facts
-    arrays, pulled = _arrays(subject, outcome), _pulled(outcome)
+    arrays = _arrays(subject, outcome)
     outputs = [f"output{path}" for path in subject.output_paths]
-    slopes = contributions.slopes(outcome.exam, pulled, outcome.failing)
     return replace(
         facts,
-        numbers={**facts.numbers, **dict(_shares(arrays))},
+        numbers={**facts.numbers, **shares(arrays)},
         arrays=arrays,
         second_call=second_call(outcome),
-        linear=_odd(outcome),
-        contributions=contributions.measure(outcome.exam, pulled, slopes, outputs),
-        mistaken=contributions.mistaken(outcome.exam, pulled, slopes, outputs),
+        **of_cotangents(outcome, outputs),
     )
 
 
+def of_cotangents(outcome: Outcome, outputs: Sequence[str]) -> dict[str, Any]:
+    """Return the facts that other cotangents bring to light; ``outputs`` are the names of the outputs."""
+    exam, pulled = outcome.exam, _pulled(outcome)
+    slopes = contributions.slopes(exam, pulled, outcome.failing)
+    return {
+        "linear": _odd(outcome),
+        "contributions": contributions.measure(exam, pulled, slopes, outputs),
+        "mistaken": contributions.mistaken(exam, pulled, slopes, outputs),
+    }
+
+
+def shares(arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return what a mean over some entries may be mistaken for: shares of masks and labels, mean weights."""
+    return dict(_shares(arrays))
+
+
 def _shares(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, float]]:
-    """Yield what a mean over some entries may be mistaken for: shares of masks and labels, mean weights."""
     for name, array in arrays.items():
         if array.size < 2 or array.dtype.kind not in "biuf":
             continue
@@ -116,7 +128,8 @@ def _followed(name: str, first: Pulled, once: Pulled, again: Pulled) -> np.ndarr
     if any(gradient is None or name in first.finite for gradient in pulls):
         return None
     a, b, c = pulls
-    assert a is not None  # as are the others; the sum below is the first in the steady case
+    assert a is not None  # as are the others; the sum below is the first where nothing changes
     assert b is not None
     assert c is not None
-    return a + (c - b) if (a != b).any() else b
+    followed: np.ndarray = a + (c - b)
+    return followed

@@ -25,13 +25,18 @@ AUTOGRAD, REFERENCE = "autograd", "reference"
 _ROUNDING = 1e4
 
 
-def verify_engine(case: Any, engine: Engine, options: Options) -> Report:
-    """Verify an engine's gradients of one case. See ``gradcheck.verify_case``."""
+def verify_engine(case: Any, engine: Engine, options: Options, *, arbitrate: bool = True) -> Report:
+    """Verify an engine's gradients of one case. See ``gradcheck.verify_case``.
+
+    ``arbitrate`` says whether every operation is heard before a discrepancy at kinks is believed.
+    """
     start = time.perf_counter()
     subject = EngineSubject(case, engine)
     dtypes = {name: str(value.dtype) for name, value in case.values.items()}
     outcome = examine_subject(subject, options, dtypes)
     others = _witnesses(case, engine)
+    if arbitrate:
+        _hear_single_operations(case, engine, options, outcome, subject)
     for name in outcome.tied:
         if any(_disagrees(outcome, subject, name, gradients[name]) for gradients in others.values()):
             findings.fail_tied(outcome.findings[name], outcome.tolerances[name])
@@ -52,6 +57,29 @@ def verify_engine(case: Any, engine: Engine, options: Options) -> Report:
         notes=tuple(outcome.notes),
         options=options.to_dict(),
     )
+
+
+def _hear_single_operations(
+    case: Any, engine: Engine, options: Options, outcome: Outcome, subject: EngineSubject
+) -> None:
+    """Pass what follows by the chain rule from right choices at single kinks."""
+    from gradcheck.engines.conventions import kinks_explain
+    from gradcheck.engines.reference import ReferenceEngine
+    from gradcheck.engines.torch import TorchEngine
+
+    misfits = outcome.pulls[0].misshapen
+    suspects = [outcome.findings[name] for name in (*outcome.failing, *outcome.tied) if name not in misfits]
+    suspects = [finding for finding in suspects if not finding.message]
+    if not suspects:
+        return
+    other: Engine = ReferenceEngine() if isinstance(engine, TorchEngine) else TorchEngine()
+
+    def is_right(single: Any) -> bool:
+        return verify_engine(single, engine, replace(options, name=None), arbitrate=False).ok
+
+    kink = kinks_explain(case, engine, other, subject.answer.gradients, is_right)
+    for finding in suspects if kink else ():
+        findings.explain_by_kink(finding, kink)
 
 
 def _disagrees(outcome: Outcome, subject: EngineSubject, name: str, expected: Array) -> bool:
@@ -107,21 +135,32 @@ def _result(
     comparisons = dict(result.comparisons)
     for label, gradients in others.items():
         compared = compare(label, claimed, np.asarray(gradients[name]), tol, subject.precision)
+        if compared is not None and compared.verdict is Verdict.FAIL:
+            rounded = outcome.exam.rounding_in_doubt(name)
+            compared = compare(label, claimed, np.asarray(gradients[name]), tol, subject.precision, rounded)
         if compared is not None:
             comparisons[label] = compared
     return _odd_one_out(replace(result, comparisons=comparisons))
 
 
 def compare(
-    label: str, claimed: Array, expected: Array, tol: Tolerance, precision: float
+    label: str,
+    claimed: Array,
+    expected: Array,
+    tol: Tolerance,
+    precision: float,
+    rounded: Array | float = 0.0,
 ) -> Comparison | None:
-    """Compare two gradients entry by entry; None where there is no entry."""
+    """Compare two gradients entry by entry; None where there is no entry.
+
+    ``rounded`` is what is known of each entry's rounding beyond what its leaf's largest says.
+    """
     if claimed.size == 0:
         return None
     difference = np.abs(claimed - expected)
     largest = float(np.abs(expected).max())
     tau = tol.relative * np.abs(expected) + tol.of_largest * largest + tol.absolute
-    rounding = _ROUNDING * precision * max(largest, 1e-30)
+    rounding = np.broadcast_to(_ROUNDING * precision * max(largest, 1e-30) + rounded, claimed.shape)
     excess = np.where(np.isfinite(difference), difference - tau, np.inf)
     excess = np.where(np.isnan(claimed) & np.isnan(expected), -1.0, excess)
     at = tuple(int(k) for k in np.unravel_index(int(np.argmax(excess)), claimed.shape))
@@ -134,7 +173,7 @@ def compare(
         index=at,
         abs_error=float(difference[at]),
         rel_error=float(difference[at] / size) if size > 0 else 0.0,
-        uncertainty=rounding,
+        uncertainty=float(rounding[at]),
         tolerance=float(tau[at]),
         mismatched=wrong,
         compared=int(claimed.size),

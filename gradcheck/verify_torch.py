@@ -20,6 +20,7 @@ from gradcheck import against_reference, conventions, explanation, findings, jud
 from gradcheck.blame import BlameResult, blame_subject
 from gradcheck.blame.handwritten import OwnCode, own_code
 from gradcheck.blame.inherit import inherited
+from gradcheck.blame.undefined import find_undefined
 from gradcheck.diagnose import Facts
 from gradcheck.errors import UsageError
 from gradcheck.examination import Examination, Pulled
@@ -80,7 +81,7 @@ def verify_torch(
     start = time.perf_counter()
     with opened(function, args, kwargs, options.name) as subject:
         _check_allowed(options, subject.names)
-        parts = Collected(notes=list(subject.notes))
+        parts = Collected()
         truths = _reference(subject, options, parts)
         try:
             _verify_open(subject, options, parts)
@@ -108,7 +109,7 @@ def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> N
     if right and options.variations is not False:
         parts.variations = _variations(subject, outcome, options, parts)
     if not parts.blames and any(r.verdict is Verdict.FAIL for r in parts.parameters.values()):
-        parts.blames += _only_backward(subject)
+        parts.blames += _undefined(subject, outcome, parts) or _only_backward(subject)
     parts.count(outcome.exam)
 
 
@@ -124,12 +125,8 @@ def _check_allowed(options: Options, names: Sequence[str]) -> None:
 def _dtypes(subject: TorchSubject) -> dict[str, str]:
     """Return the dtype whose tolerance applies to each leaf: its own, or the coarsest output's."""
     names = {str(t.dtype).removeprefix("torch.") for t in subject.outputs}
-    coarsest = max(names, key=lambda name: judge.tolerance(name).relative)
     own = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in subject.variables.items()}
-    return {
-        name: max(dtype, coarsest, key=lambda name: judge.tolerance(name).relative)
-        for name, dtype in own.items()
-    }
+    return {name: judge.coarser(dtype, *names) for name, dtype in own.items()}
 
 
 # Blame, and the arbitration of kinks
@@ -182,7 +179,7 @@ def _blame(
 def _blame_elsewhere(subject: TorchSubject) -> tuple[Blame, ...] | None:
     """Return the user's faults at another point: None where that cannot be told, () where there are none."""
     try:
-        found = blame_subject(subject)
+        found = blame_subject(subject, explain=False)
     except Exception:  # as in _blame
         return None
     return found.of_the_user if found.blames or found.all_calls_right else None
@@ -259,7 +256,7 @@ def _report(subject: TorchSubject, options: Options, parts: Collected, seconds: 
         cost=Cost(parts.forward, parts.backward, seconds),
         seed=options.seed,
         message=parts.message,
-        notes=tuple(dict.fromkeys(parts.notes)),
+        notes=tuple(dict.fromkeys([*subject.notes, *parts.notes])),
         trace=parts.trace,
         options=options.to_dict(),
     )
@@ -389,6 +386,14 @@ def _claimed(subject: TorchSubject, pulled: Pulled, name: str) -> Tensor | None:
     return torch.from_numpy(gradient).to(leaf.device, leaf.dtype)
 
 
+def _undefined(subject: TorchSubject, outcome: Outcome, parts: Collected) -> tuple[Blame, ...]:
+    """Return the operation at which the gradient of a failing leaf stops being a number."""
+    pulled = outcome.pulls[0]
+    if not any(name in pulled.finite for name in outcome.failing):
+        return ()
+    return find_undefined(subject, pulled.cotangents, parts.trace)
+
+
 def _only_backward(subject: TorchSubject) -> tuple[Blame, ...]:
     """Return the hand-written backward pass where there is just one, and every operation alone is right.
 
@@ -399,6 +404,11 @@ def _only_backward(subject: TorchSubject) -> tuple[Blame, ...]:
     if len(own) != 1:
         return ()
     what = "right when run alone: does it keep, or change in place, a tensor that others change or use?"
+    if subject.randomised:
+        what = (
+            "right when run alone: does it draw its random numbers anew (a dropout mask, a checkpoint that "
+            "does not restore their state)? Or does it keep a tensor that others change?"
+        )
     return (replace(own[0], message=what),)
 
 

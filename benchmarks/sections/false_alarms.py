@@ -18,6 +18,7 @@ from benchmarks.peers import CAUGHT, NOT_TAKEN, PASSED, PEERS, UNDECIDED, Answer
 from benchmarks.power import CHECKERS, Row
 from benchmarks.record import Bar, Cell, Result, Table, share
 from benchmarks.torch_samples import Sample, functionals, modules
+from benchmarks.torch_truth import really_wrong
 from cases import generate
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.complex128)
@@ -55,14 +56,15 @@ def _torch_twins(rows: tuple[Row, ...]) -> list[Row]:
     return list({id(row.right): row for row in rows}.values())
 
 
-# what gradcheck, and torch's fast mode, say of a sample: name, ours, torch's
-Judged = tuple[str, str, str]
+# what gradcheck and torch's slow mode say of a sample, and who else calls it wrong: name, ours, theirs, who
+Judged = tuple[str, str, str, str]
 
 
 def _judge(sample: Sample) -> Judged:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return sample.name, _ours_of(sample), _theirs_of(sample)
+        ours = _ours_of(sample)
+        return sample.name, ours, _theirs_of(sample), really_wrong(sample) if ours == CAUGHT else ""
 
 
 def _ours_of(sample: Sample) -> str:
@@ -91,8 +93,8 @@ def _theirs_of(sample: Sample) -> str:
 def _samples_table(samples: dict[tuple[str, str], list[Judged]]) -> Table:
     rows: list[list[Cell]] = []
     for (kind, dtype), judged in samples.items():
-        ours = Counter(a.split(":")[0] for _, a, _ in judged)
-        theirs = Counter(a for _, _, a in judged)
+        ours = Counter(a.split(":")[0] for _, a, _, _ in judged)
+        theirs = Counter(a for _, _, a, _ in judged)
         taken = len(judged) - theirs[NOT_TAKEN]
         rows.append(
             [
@@ -191,23 +193,18 @@ def _ours(
     said = [(f"{r.family}: {r.fault}", _as_outcome(r)) for r in twins]
     said += [(f"{t.suite}: twin of {t.pair.name}", t.right["gradcheck"].outcome) for t in tried]
     said += [(name, answers["gradcheck"].outcome) for name, answers in pairs]
-    double = chain(samples["functionals", "float64"], samples["functionals", "complex128"])
-    doubted = {name for name, _, theirs in double if theirs == CAUGHT}
+    reasons = {}
     for (kind, dtype), judged in samples.items():
-        also = {name: _AGREED if kind == "functionals" and name in doubted else "" for name, _, _ in judged}
-        said += [(f"{kind}, {dtype}: {name}{also[name]}", ours) for name, ours, _ in judged]
+        said += [(f"{kind}, {dtype}: {name}", ours) for name, ours, _, _ in judged]
+        reasons |= {f"{kind}, {dtype}: {name}": reason for name, _, _, reason in judged if reason}
     said = list(
         {name: (name, outcome) for name, outcome in said if not outcome.startswith(NOT_TAKEN)}.values()
     )
     wrong = [name for name, outcome in said if outcome == CAUGHT]
-    accused = [f"called wrong: {name}" for name in wrong if not name.endswith(_AGREED)]
-    agreed = [f"called wrong: {name}" for name in wrong if name.endswith(_AGREED)]
+    accused = [f"called wrong: {name}" for name in wrong if name not in reasons]
+    agreed = [f"called wrong: {name} ({reasons[name]})" for name in wrong if name in reasons]
     undecided = [f"inconclusive: {name}" for name, outcome in said if outcome == UNDECIDED]
     return len(accused), len(said), len(undecided), [*accused, *agreed, *undecided]
-
-
-# PyTorch's own check, entry by entry in double precision, calls the operator wrong, too: no false alarm
-_AGREED = " (torch's gradcheck agrees, in double precision)"
 
 
 def _as_outcome(row: Row) -> str:

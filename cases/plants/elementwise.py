@@ -6,7 +6,17 @@ from functools import partial
 
 import numpy as np
 
-from cases.operands import Growing, bounded, clear_of_kinks, divisor, operand, partner, positive, unsaturated
+from cases.operands import (
+    Growing,
+    bounded,
+    clear_of_kinks,
+    divisor,
+    logits,
+    operand,
+    partner,
+    positive,
+    unsaturated,
+)
 from cases.plants.planting import Planting
 
 
@@ -15,7 +25,7 @@ def _unary(operation: str, b: Growing) -> str:
 
 
 def _saturating(operation: str, b: Growing) -> str:
-    return b.apply(operation, unsaturated(b, operand(b)))
+    return b.apply(operation, logits(b, operand(b)))
 
 
 def _exponential(operation: str, b: Growing) -> str:
@@ -48,7 +58,9 @@ def _leaky_relu(b: Growing) -> str:
 
 
 def _elu(b: Growing) -> str:
-    return clear_of_kinks(b, "elu", operand(b), alpha=b.choices.one_of((1.0, 0.5, 2.0)))
+    a = operand(b)
+    a = logits(b, a) if b.edges else a
+    return clear_of_kinks(b, "elu", a, alpha=b.choices.one_of((1.0, 0.5, 2.0)))
 
 
 def _clip(b: Growing) -> str:

@@ -19,17 +19,25 @@ def _matmul(b: Growing) -> str:
 
 def _right_shape(b: Growing, left: Shape) -> Shape:
     inner, size = left[-1], b.choices.one_of(b.sizes)
-    return b.choices.one_of(((inner, size), (inner,), (*_batch(b, left), inner, size)))
+    return _one_of(b, (inner, size), (inner,), (*_batch(b, left), inner, size))
 
 
 def _left_shape(b: Growing, right: Shape) -> Shape:
     inner, size = right[-2] if len(right) > 1 else right[0], b.choices.one_of(b.sizes)
-    return b.choices.one_of(((size, inner), (inner,), (*_batch(b, right), size, inner)))
+    return _one_of(b, (size, inner), (inner,), (*_batch(b, right), size, inner))
+
+
+def _one_of(b: Growing, matrix: Shape, vector: Shape, batch: Shape) -> Shape:
+    return batch if b.edges and b.choices.boolean() else b.choices.one_of((matrix, vector, batch))
 
 
 def _batch(b: Growing, other: Shape) -> Shape:
     """Return batch axes that broadcast with those of another operand: the same, of size 1, or a new one."""
-    batch = tuple(1 if b.choices.boolean(0.3) else n for n in other[:-2])
+    batch = tuple(1 if b.rarely(0.3) else n for n in other[:-2])
+    if b.edges:
+        batch = tuple(
+            b.choices.one_of(b.sizes) if n == 1 == m else m for n, m in zip(other, batch, strict=False)
+        )
     return batch if batch or not b.choices.boolean() else (b.choices.one_of(b.sizes),)
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from cases.builder import Unsuitable
 from cases.choices import Shape
-from cases.operands import Growing, clear_of_kinks, compatible_shape, leaf, of_shape, operand, unsaturated
+from cases.operands import Growing, clear_of_kinks, compatible_shape, leaf, logits, of_shape, operand
 from cases.plants.planting import Planting
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -14,12 +14,12 @@ REDUCTIONS = ("mean", "sum", "none")
 
 def _target_shape(b: Growing, f: str) -> Shape:
     """Return a shape for targets: the outputs' own, or one that meets it by broadcasting."""
-    return compatible_shape(b, b.shape(f)) if b.choices.boolean(0.3) else b.shape(f)
+    return compatible_shape(b, b.shape(f)) if b.rarely(0.3) else b.shape(f)
 
 
 def _loss(operation: str, b: Growing) -> str:
     f = operand(b, most=3, nonempty=True)
-    if b.choices.boolean(0.3):
+    if b.rarely(0.3):
         t = leaf(b, compatible_shape(b, b.shape(f)))
     else:
         t = of_shape(b, b.shape(f)) if b.choices.boolean(0.3) else leaf(b, b.shape(f))
@@ -41,13 +41,13 @@ def _hinge(b: Growing) -> str:
 
 
 def _binary_cross_entropy(b: Growing) -> str:
-    f = unsaturated(b, operand(b, most=3, nonempty=True))
+    f = logits(b, operand(b, most=3, nonempty=True))
     t = leaf(b, _target_shape(b, f), 0.0, 1.0)
     return b.apply("binary_cross_entropy_with_logits", f, t, reduction=b.choices.one_of(REDUCTIONS))
 
 
 def _softmax_cross_entropy(b: Growing) -> str:
-    f = unsaturated(b, operand(b, least=1, most=2, nonempty=True))
+    f = logits(b, operand(b, least=1, most=2, nonempty=True))
     shape, reduction = b.shape(f), b.choices.one_of(REDUCTIONS)
     if shape[-1] == 1 and b.choices.boolean(0.9):  # the only class is certain, whatever its logit
         raise Unsuitable("one class")

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from cases.builder import Unsuitable
-from cases.operands import Growing, bounded, clear_of_kinks, compatible_shape, operand, unsaturated, weight
+from cases.operands import Growing, bounded, clear_of_kinks, compatible_shape, logits, operand, weight
 from cases.plants.planting import Planting
 
 
@@ -17,7 +17,7 @@ def _axes(b: Growing, ndim: int) -> dict[str, Any]:
     if not ndim or b.choices.boolean(0.3):
         return {"axis": None, "keepdims": keepdims}
     axis = b.choices.integer(-ndim, ndim - 1)
-    if ndim > 1 and b.choices.boolean(0.3):
+    if ndim > 1 and b.rarely(0.3):
         other = b.choices.integer(0, ndim - 1)
         if other != axis % ndim:
             return {"axis": (axis, other), "keepdims": keepdims}
@@ -31,7 +31,7 @@ def _axis(b: Growing, name: str) -> int:
 
 def _prefer_many(b: Growing, entries: int) -> None:
     """Refuse, as a rule, to normalise one entry by itself: the result is a constant."""
-    if entries == 1 and b.choices.boolean(0.9):
+    if entries == 1 and b.choices.boolean(0.5 if b.edges else 0.9):
         raise Unsuitable("one entry")
 
 
@@ -46,7 +46,7 @@ def _over_entries(operation: str, b: Growing) -> str:
 
 
 def _logsumexp(b: Growing) -> str:
-    a = unsaturated(b, operand(b, nonempty=True))
+    a = logits(b, operand(b, nonempty=True))
     return b.apply("logsumexp", a, **_axes(b, len(b.shape(a))))
 
 
@@ -64,7 +64,7 @@ def _along(operation: str, b: Growing) -> str:
     a = operand(b, least=1, nonempty=True)
     axis = _axis(b, a)
     _prefer_many(b, b.shape(a)[axis])
-    return b.apply(operation, unsaturated(b, a), axis=axis)
+    return b.apply(operation, logits(b, a), axis=axis)
 
 
 def _layer_norm(b: Growing) -> str:
@@ -91,7 +91,7 @@ def _epsilon(b: Growing) -> float:
 
 def _dropout(b: Growing) -> str:
     a = operand(b)
-    shape = compatible_shape(b, b.shape(a)) if b.choices.boolean(0.2) else b.shape(a)
+    shape = compatible_shape(b, b.shape(a)) if b.rarely(0.2) else b.shape(a)
     mask = b.choices.integers(shape, 0, 2) > 0
     return b.apply("dropout", a, mask=mask, rate=b.choices.one_of((0.5, 0.25, 0.1)))
 

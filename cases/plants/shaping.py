@@ -12,7 +12,7 @@ from cases.plants.planting import Planting
 def _transpose(b: Growing) -> str:
     a = operand(b)
     axes = None if b.choices.boolean(0.3) else permutation(b.choices, len(b.shape(a)))
-    if axes and b.choices.boolean(0.3):
+    if axes and b.rarely(0.3):
         axes = (axes[0] - len(axes), *axes[1:])  # counted from the back
     return b.apply("transpose", a, axes=axes)
 
@@ -74,7 +74,7 @@ def _stack(b: Growing) -> str:
 
 def _either_end(b: Growing, axis: int, ndim: int) -> int:
     """Return the axis counted from the front or from the back."""
-    return axis - ndim if b.choices.boolean(0.25) else axis
+    return axis - ndim if b.rarely(0.25) else axis
 
 
 def _slice(b: Growing) -> str:

@@ -54,6 +54,8 @@ _TABLE: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "scale": (
         ("mlp_softmax", "W2", "ds2 /= n\n", "\n"),
         ("mlp_softmax", "b1", "db1 = ds1.sum(0)", "db1 = ds1.mean(0)"),
+        ("mlp_softmax", "W1", "dW1 = x.T @ ds1 + ", "dW1 = x.T @ ds1 / n + "),
+        ("mlp_softmax", "b1", "(1 - hidden**2)", "(1 - hidden**2) / n"),
         ("mlp_logistic", "layers[1].W", "(sigmoid(logits) - t) / len(t)", "(sigmoid(logits) - t)"),
         ("ridge", "intercept", "2 * error.sum() / n", "error.sum() / n"),
         ("attention", "Wq", "dscores @ k / np.sqrt(q.shape[1])", "dscores @ k"),
@@ -101,6 +103,8 @@ _TABLE: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     ),
     "missing-term": (
         ("mlp_softmax", "W1", 'x.T @ ds1 + strength * p["W1"]', "x.T @ ds1"),
+        ("mlp_softmax", "b2", "labels] -= 1", "labels] -= 0"),
+        ("mlp_softmax", "b2", "labels] -= 1", "labels] += 1"),
         ("mlp_hinge", "W2", '2 * reg * p["W2"]', 'reg * p["W2"]'),
         ("ridge", "w", ' + 2 * data["lam"] * p["w"]', ""),
         ("mlp_squared", "W2", "dW2 = x1.T @ ds2", 'dW2 = x1.T @ ds2 + 0.01 * p["W2"]'),

@@ -64,9 +64,13 @@ def blame_subject(
     rng: np.random.Generator | None = None,
     order: int = 1,
     rtol: float | None = None,
+    explain: bool = True,
 ) -> BlameResult:
-    """As ``find_blame``, for a ``TorchSubject`` that has been started and whose context is entered."""
-    return _search(OfSubject(subject), wrong, cotangents, rng, order, rtol)
+    """As ``find_blame``, for a ``TorchSubject`` that has been started and whose context is entered.
+
+    Where ``explain`` is False only the places are wanted, not the mistakes in them.
+    """
+    return _search(OfSubject(subject), wrong, cotangents, rng, order, rtol, explain)
 
 
 def _search(
@@ -76,12 +80,13 @@ def _search(
     rng: np.random.Generator | None,
     order: int,
     rtol: float | None,
+    explain: bool = True,
 ) -> BlameResult:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the user has met them; every further run would repeat them
         session = Session(computation, wrong, cotangents, rng)
         examined = Operations(session, order, rtol)
-        blames, cut = _blames(session, examined)
+        blames, cut = _blames(session, examined, explain)
     unverified = [*(f"{name}: not seen by the trace" for name in session.recording.unseen)]
     unverified += examined.unverified()
     suspect = any(operations.is_suspect(call) for call in examined.calls)
@@ -109,10 +114,11 @@ def _of_the_user(blames: Sequence[Blame], examined: Operations) -> tuple[Blame, 
     return tuple(dict.fromkeys(own))
 
 
-def _blames(session: Session, examined: Operations) -> tuple[list[Blame], frozenset[str]]:
+def _blames(session: Session, examined: Operations, explain: bool) -> tuple[list[Blame], frozenset[str]]:
     """Return all blames, and the leaves to which a path is cut."""
     wrong = examined.wrong()
-    examined.look_into(wrong)
+    if explain:
+        examined.look_into(wrong)
     severed = _severed(session)
     if wrong:  # what cannot be differentiated twice has no gradient inside either
         severed = [call for call in severed if not call.keeps_graph]
@@ -135,7 +141,10 @@ def _severed(session: Session) -> list[TracedCall]:
         call
         for call in suspects(recording.calls)
         # what a run writes into memory of its own, a new module's weights say, cuts nothing
-        if session.concerns(call) and (recording.ancestry.leaves_of[call.id] or not call.unrecorded)
+        if session.concerns(call)
+        and (recording.ancestry.leaves_of[call.id] or not call.unrecorded)
+        # what its backward pass differentiates itself it need not be given
+        and not (call.hidden and session.computation.accumulates)
     ]
     if not candidates:
         return []

@@ -26,6 +26,7 @@ _SUBJECT = str(Path(__file__).parents[1] / "subjects" / "torch" / "subject.py")
 _LAYOUT = str(Path(_SUBJECT).with_name("layout.py"))
 _STANDARD = sysconfig.get_path("stdlib") + os.sep
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_LISTED = re.compile(r'File "(.+?)", line (\d+)')
 _DEF = re.compile(r"\s*(async\s+)?def\b")
 
 
@@ -64,7 +65,10 @@ def _packages() -> tuple[str, ...]:
 @functools.cache
 def is_users(code: CodeType) -> bool:
     """Whether the code was written by the user, or by a library of theirs."""
-    file = code.co_filename
+    return _is_users(code.co_filename)
+
+
+def _is_users(file: str) -> bool:
     if file.startswith(("<frozen", "<__array_function__")) or file.startswith(_packages()):
         return False
     return not file.startswith(_STANDARD) or any(part in file for part in _INSTALLED)
@@ -96,6 +100,12 @@ def raised_at(traceback: TracebackType | None) -> Place | None:
             found = Place(traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
         traceback = traceback.tb_next
     return found
+
+
+def listed_in(text: str) -> Place | None:
+    """Return the innermost line of the user's in a traceback that is printed, None where there is none."""
+    lines = [Place(file, int(line)) for file, line in _LISTED.findall(text) if _is_users(file)]
+    return lines[-1] if lines else None
 
 
 def definition(function: Any) -> Place | None:

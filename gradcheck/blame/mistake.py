@@ -24,7 +24,7 @@ from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
 from gradcheck.report.records import Diagnosis
 from gradcheck.subjects.torch.layout import is_number, wide
-from gradcheck.torch_facts import second_call
+from gradcheck.torch_facts import of_cotangents, second_call, shares
 
 # Seconds spent on the entries of one argument; entries of results and constants that a diagnosis looks at.
 _SECONDS, _LARGEST = 0.5, 100_000
@@ -90,4 +90,12 @@ def _facts(invocation: Invocation, call: TracedCall, alone: Alone, outcome: Outc
     shapes = {name: tuple(t.shape) for name, t in {**alone.variables, **tensors}.items()}
     numbers = explanation.numbers_of(shapes)
     numbers |= explanation.numbers_among(named_arguments(invocation, call.parameters))
-    return Facts(numbers=numbers, arrays=arrays, second_call=second_call(outcome))
+    numbers |= shares(arrays)
+    outputs = [f"the result{f' {i}' if several else ''}" for i in range(len(alone.results))]
+    return Facts(
+        numbers=numbers,
+        arrays=arrays,
+        second_call=second_call(outcome),
+        listed=False,
+        **of_cotangents(outcome, outputs),
+    )

@@ -58,7 +58,7 @@ def probe(
     ``track``: with grad mode on, as in the run; ordinarily off, which is cheaper.
     """
     claimed, square, rounding = _inner(pulled.gradients, directions, bench.problem.points)
-    noise += bench.slack * math.sqrt(square)
+    noise += bench.slack * math.sqrt(square) if math.isfinite(square) else 0.0
     epsilon = bench.epsilon(pulled)
     line = _line(bench, pulled, directions, track)
     estimate = along(
@@ -112,6 +112,8 @@ def rounding(bench: Bench, pulled: Pulled, directions: Directions) -> float:
     again = bench.pull(_SCALE, pulled.cotangents)
     once = _inner(pulled.gradients, directions, bench.problem.points)
     twice = _inner(again.gradients, directions, bench.problem.points)
+    if not (math.isfinite(once[0]) and math.isfinite(twice[0])):
+        return 0.0  # no rounding makes NaN of a number
     floor = bench.epsilon(pulled) * math.sqrt(once[1])
     # a backward pass that is not linear at all is no rounding noise
     return min(4 * abs(twice[0] / _SCALE - once[0]), 1e3 * floor) + 4 * floor

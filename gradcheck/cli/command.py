@@ -59,7 +59,10 @@ def cli() -> None:
 @click.option("--case", multiple=True, type=PATH, metavar="FILE", help="A saved case to verify again.")
 @click.option("--cases", type=int, metavar="N", help="How many cases to generate.")
 @click.option(
-    "--family", multiple=True, metavar="NAME", help="Generate cases of this family only (may be repeated)."
+    "--family",
+    multiple=True,
+    metavar="NAME",
+    help="Generate cases of this family only (may be repeated): mlp, dag, block, operation, kink or complex.",
 )
 @click.option("--seed", type=int, metavar="N", help="What random numbers start from; 0 if not given.")
 @click.option("--jobs", "-j", type=int, metavar="N", help="How many processes to use; 1 if not given.")

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from gradcheck.suite import Failure as Failing
     from gradcheck.suite import Problem, SuiteResult
 
-_CASES = 200
 _SHOWN = 3  # smallest cases told in full
 
 
@@ -56,14 +55,14 @@ def generated_works(engines: Sequence[NamedEngine], request: Request) -> Iterato
     require_own()
     import gradcheck.engines.torch  # noqa: F401 - a witness: what it loads is no time of the first case
     from gradcheck.engines.reference import ReferenceEngine
-    from gradcheck.suite.plan import tickets
+    from gradcheck.suite.plan import CASES, tickets
 
     chosen = engines or [NamedEngine("", ReferenceEngine())]
     for named in chosen:
         if request.case_files:
             yield Saved(tuple(map(_load, request.case_files)), named, request)
         else:
-            planned = tickets(request.cases or _CASES, request.seed, request.families, not request.families)
+            planned = tickets(request.cases or CASES, request.seed, request.families, not request.families)
             prefix = f"{named.engine.name} " if len(chosen) > 1 else ""
             yield Generated(named, request, len(planned), prefix)
 
@@ -113,6 +112,7 @@ class Generated:
     def run(self, screen: Screen, collector: Collector) -> None:
         """Verify the engine on the suite, showing the cases that fail as they come, and the smallest last."""
         from gradcheck.suite import run_suite
+        from gradcheck.suite.plan import CASES
         from gradcheck.targets.place import imports_from
 
         def take(report: Report, case: Case) -> None:
@@ -126,7 +126,7 @@ class Generated:
         suite = partial(
             run_suite,
             self.named.engine,
-            cases=self.request.cases or _CASES,
+            cases=self.request.cases or CASES,
             seed=self.request.seed,
             families=self.request.families or None,
             jobs=self.request.jobs,

@@ -44,6 +44,8 @@ def bases(sample: Sample, scene: Scene) -> Iterator[Basis]:
     for name, array in numeric.items():
         yield from _of_one(name, array, sample)
     yield from _of_two(numeric, sample)
+    for name, array in arrays.items():
+        yield from _counts(name, array, sample)
 
 
 def _of_one(name: str, array: Array, sample: Sample) -> Iterator[Basis]:
@@ -55,6 +57,15 @@ def _of_one(name: str, array: Array, sample: Sample) -> Iterator[Basis]:
     elif array.ndim > len(shape) and array.shape[array.ndim - len(shape) :] == shape:
         axes = tuple(range(array.ndim - len(shape)))
         yield Basis(f"sum of {name} over its first axis", sample.at(array.sum(axis=axes)), 5.2)
+
+
+def _counts(name: str, labels: Array, sample: Sample) -> Iterator[Basis]:
+    """How often each class is named, which is what a bias gets from the labels."""
+    if len(sample.shape) != 1 or labels.dtype.kind not in "iu" or labels.size < 2:
+        return
+    if labels.min() >= 0 and labels.max() < sample.shape[0]:
+        counts = np.bincount(labels.reshape(-1), minlength=sample.shape[0]).astype(float)
+        yield Basis(f"how often each index occurs in {name}", sample.at(counts), 4.8)
 
 
 def _of_two(arrays: dict[str, Array], sample: Sample) -> Iterator[Basis]:

@@ -52,7 +52,7 @@ def _hypothesis(sample: Sample, parts: Contributions, wrong: Array) -> Hypothesi
     message = f"{sample.name}'s gradient is wrong only in what it gets from {where}: {what}"
     message += f" (of the {wrong.size}, {others} contribute{'s' if others == 1 else ''} rightly)."
     cost = _IGNORED if parts.axis < 0 and short == "nothing" else _COST
-    details = {"output": parts.output, "axis": parts.axis, "parts": np.flatnonzero(wrong).tolist()}
+    details = {"outputs": list(parts.outputs), "axis": parts.axis, "parts": np.flatnonzero(wrong).tolist()}
     return Hypothesis("partial", message, CERTAIN, cost, details)
 
 
@@ -60,12 +60,12 @@ def _where(parts: Contributions, wrong: Array) -> str | None:
     """Return the parts as one writes them in Python: "output[:, 4:]"; None where there is no simple way."""
     places = np.flatnonzero(wrong).tolist()
     if parts.axis < 0:
-        return listing(f"output[{i}]" for i in places)
+        return listing(parts.outputs[i] for i in places)
     indices = describe_indices(wrong, np.ones_like(wrong), "", "")
     if indices is None:
         return None
     index = str(places) if indices.slice.startswith("[") else indices.slice
-    return f"{parts.output}[{', '.join([':'] * parts.axis + [index])}]"
+    return f"{parts.outputs[0]}[{', '.join([':'] * parts.axis + [index])}]"
 
 
 def _inside(parts: Contributions, wrong: Array) -> tuple[str, str]:

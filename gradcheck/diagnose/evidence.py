@@ -35,11 +35,11 @@ class Discrepancy:
 class Contributions:
     """What a gradient gets from each part of an output, along one direction: claimed, expected, noise.
 
-    The parts are the indices along ``axis`` of ``output``, which has ``ndim`` axes; whole outputs where
+    The parts are the indices along ``axis`` of ``outputs[0]``, which has ``ndim`` axes; whole outputs where
     ``axis`` is -1.
     """
 
-    output: str
+    outputs: tuple[str, ...]
     axis: int
     ndim: int
     claimed: Array

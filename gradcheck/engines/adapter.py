@@ -32,6 +32,7 @@ class Adapter(ABC):
     name: str
     operations: Mapping[str, Callable[..., Any]]
     language: Language | None = None
+    complex_numbers: bool = False
 
     @abstractmethod
     def differentiate(

@@ -27,7 +27,11 @@ _TEXT_SHOWN = 200
 
 
 class Engine(Protocol):
-    """Something that evaluates a graph and differentiates it."""
+    """Something that evaluates a graph and differentiates it.
+
+    One that has complex numbers, too, may say so by an attribute ``complex_numbers = True``: it is then
+    verified on cases in complex numbers without being asked to.
+    """
 
     @property
     def name(self) -> str:
@@ -97,6 +101,11 @@ def require_engine(found: object, source: str = "") -> Engine:
     )
 
 
+def has_complex_numbers(engine: Engine) -> bool:
+    """Whether the engine says so, by an attribute ``complex_numbers``; it need not have one."""
+    return bool(getattr(engine, "complex_numbers", False))
+
+
 def unsupported(engine: Engine, graph: Graph) -> tuple[str, ...]:
     """Return the operations of ``graph`` that the engine lacks, each once, in order of the alphabet."""
     needed = {node.operation for node in graph.nodes}
@@ -108,8 +117,8 @@ def call_engine(engine: Engine, graph: Graph, values: Mapping[str, Array], *, fi
 
     Raises:
         UnsupportedError: where it raises ``NotImplementedError``.
-        EngineError: where it raises anything else, or does not return one number array for each leaf, of
-            the leaf's shape.
+        EngineError: where it raises anything else, exits, or does not return one number array for each leaf,
+            of the leaf's shape.
         NonFiniteError: where ``finite`` is asked for and an entry is NaN or infinite.
     """
     try:
@@ -120,7 +129,7 @@ def call_engine(engine: Engine, graph: Graph, values: Mapping[str, Array], *, fi
         raise UnsupportedError(
             f"Engine {engine.name!r} lacks something that the graph needs: {error}"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # one that exits would end the run as if all were right
         raise EngineError(
             f"Engine {engine.name!r} raised {_raised(error)} (in value_and_gradients, on a graph of "
             f"{_operations(graph)}); call it on this graph alone to see where."
@@ -172,7 +181,7 @@ def _check_names(name: str, leaves: Iterable[str], gradients: Mapping[str, objec
 def _array(name: str, what: str, returned: object, shape: tuple[int, ...]) -> Array:
     try:
         array = np.asarray(returned)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EngineError(
             f"Engine {name!r} returned {_kind(returned)} as {what}, which NumPy cannot read ({error}); "
             "return a NumPy array."
@@ -204,7 +213,7 @@ def _require_finite(name: str, answer: Answer) -> None:
             )
 
 
-def _raised(error: Exception) -> str:
+def _raised(error: BaseException) -> str:
     """Return an exception as one line of bounded length."""
     text = " ".join(str(error).split())
     if len(text) > _TEXT_SHOWN:

@@ -262,6 +262,7 @@ class JaxEngine(Adapter):
     """
 
     name = "JAX"
+    complex_numbers = True
     operations = OPERATIONS
     language = Language(
         preamble="import jax\nimport jax.numpy as jnp\nimport numpy as np\n"

@@ -17,6 +17,8 @@ Array = npt.NDArray[Any]
 class ReferenceEngine:
     """Backpropagation in NumPy, by the rules given (``reference_impl.RULES`` where none are)."""
 
+    complex_numbers = True
+
     def __init__(self, rules: Mapping[str, Rule] = RULES, name: str = "reference") -> None:
         self.rules = rules
         self.name = name

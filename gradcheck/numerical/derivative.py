@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradcheck.numerical import kinks, roundoff
+from gradcheck.numerical import jumps, kinks, roundoff, stairs
 from gradcheck.numerical.estimate import Estimate, unresolved
 from gradcheck.numerical.extrapolation import Table
 from gradcheck.numerical.line import Array, Line, Vector, flatten, total
@@ -39,16 +40,18 @@ _POOR = 1e-4
 # Rungs below this power of epsilon (4e-10 in float64), down to the second (3e-13), are mostly rounding; they
 # are tried where the domain ends so near that there are hardly any others.
 _LOWEST, _DESPERATE = 0.6, 0.8
+# Noise in the even part, combined from three rungs, in units of noise in the change of the extrapolations.
+_EVEN = 29.0
 # The ladder ends where the bound is this power of epsilon (6e-7 in float64) and the claimed value agrees.
 _GOOD = 0.4
-# Constant outputs this near (in first steps: 3e-7 in float64) are steps, not rounding to single precision.
-_STAIR = 2.0**-13
-# Steps this small beside the outputs are rounding to single precision, of large numbers or twice, after all.
-_COARSE = 2.0**-20
+# Jumps up to this power of epsilon (6e-6 in float64), as a share of outputs or inputs, are rounding.
+_FINE = 1 / 3
 # The second opinion: a one-sided slope at this power of epsilon (1e-6 in float64), corrected by the curvature
 # seen at the second rung, which leaves 1e-12 of truncation and 1e-9 of rounding. On the ladder it agrees
 # where it differs from the estimate by no more than this power of epsilon (9e-8), as a share.
 NEARBY, _AGREES = 0.385, 0.45
+# What it may leave in doubt of an estimate that ends the ladder (2e-8), in units of that.
+_DOUBTED = 0.25
 
 
 def derivative(
@@ -103,7 +106,7 @@ def along(
         return unresolved("the forward pass is not finite at the given point", line.evaluations)
     noise = roundoff.floor(base, line.cotangent, epsilon) + input_noise
     step = line_step(epsilon)
-    quick = _quick(line, step, noise)
+    quick = _quick(line, step, noise, epsilon)
     if quick is not None and not coarse:
         alone = claimed is None or not abs(claimed - quick.value) <= quick.bound
         enough = max(min(epsilon**REFINE * quick.scale, wanted), _ROUNDED * noise / step)
@@ -127,13 +130,13 @@ class _Quick(NamedTuple):
     rho: float
 
 
-def _quick(line: Line, step: float, noise: float) -> _Quick | None:
+def _quick(line: Line, step: float, noise: float, epsilon: float) -> _Quick | None:
     """Return the estimate from two rungs, None where a point has no value.
 
     With relative curvature rho = |d_h - d_h/2| / |d|, the terms of the Taylor series fall like rho, rho^2,
     ...: extrapolation removes the first, and a few times the second is the bound.
     """
-    table = Table(2, noise)
+    table = Table(2, noise, epsilon)
     quotients = []
     for h in (step, step / 2):
         right, left = line(h), line(-h)
@@ -144,7 +147,7 @@ def _quick(line: Line, step: float, noise: float) -> _Quick | None:
     scale = total(abs(quotients[1]))
     curvature = total(abs(quotients[0] - quotients[1]))
     rho = curvature / scale if scale > 0 else 1.0
-    bound = curvature * max(4 * rho, 1e-5) + 3 * noise / step
+    bound = curvature * max(4 * rho, 1e-5) + 3 * noise / step + 4 * epsilon * scale
     return _Quick(table.rows[1][1], bound, scale, table, rho)
 
 
@@ -153,6 +156,9 @@ def _refined(line: Line, step: float, noise: float, quick: _Quick, alone: bool) 
 
     Where h^2 terms cancel by chance, the bound of two rungs is too small. It is kept where the claimed value
     lies within it, not where the estimate stands ``alone``.
+
+    The third rung also shows what no Taylor series explains: noise beyond the floor, a slight kink. A series
+    whose first term is the change of the quotients changes the extrapolations by about rho times as much.
     """
     right, left = line(step / 4), line(-step / 4)
     if right is None or left is None:
@@ -161,9 +167,23 @@ def _refined(line: Line, step: float, noise: float, quick: _Quick, alone: bool) 
     table.add(step / 4, total(line.weighted(right - left)) / (step / 2))
     row = table.rows[2]
     # the first two are small by chance where the h^4 terms cancel; the last is the size of an h^6 term
-    sharper = abs(row[2] - row[1]) + abs(row[1] - table.rows[1][1]) / 4 + _ROUNDED * noise / step
-    sharper += rho**3 * scale
+    change = abs(row[1] - table.rows[1][1])
+    strange = max(change - 4 * rho**2 * scale, _uneven(line, step) - 4 * rho**2 * scale, 0.0)
+    sharper = abs(row[2] - row[1]) + change / 4 + max(_ROUNDED * noise / step, 2 * strange)
+    sharper += rho**3 * scale + 4 * table.epsilon * scale
     return _Quick(row[2], sharper, scale, table, rho) if alone or sharper < bound else quick
+
+
+def _uneven(line: Line, step: float) -> float:
+    """Return what the even part of the outputs, at the three rungs, holds beyond h^2 and h^4, over the step.
+
+    The even part does not enter the quotients: it is a witness of its own to noise and kinks.
+    """
+    base: Vector = line(0.0)
+    rungs: list[tuple[Vector, Vector]] = [(line(h), line(-h)) for h in (step, step / 2, step / 4)]
+    even = [total(line.weighted((right - base) + (left - base))) for right, left in rungs]
+    second, fourth = even[0] - 4 * even[1], even[1] - 4 * even[2]
+    return abs(second - 16 * fourth) / (_EVEN * step)
 
 
 def _settled(
@@ -173,12 +193,17 @@ def _settled(
     value, bound, scale, table, _ = quick
     if second_opinion:
         # beyond rounding: a kink between the steps, or noise that the floor does not know
-        bound += 2 * max(_apart_nearby(line, value, epsilon) - 2 * noise / epsilon**NEARBY, 0.0)
+        bound += _doubt(line, value, epsilon, noise)
     if not bound <= QUICK * scale + 9 * noise / line_step(epsilon):
         return None
     if claimed is not None and bound < abs(claimed - value) < FAR * bound:
         return None  # a little beyond the bar: look at the bar again
     return _smooth(value, bound, line, table)
+
+
+def _doubt(line: Line, value: float, epsilon: float, noise: float) -> float:
+    """Return twice what the second opinion differs by beyond its own rounding."""
+    return 2 * max(_apart_nearby(line, value, epsilon) - 2 * noise / float(epsilon**NEARBY), 0.0)
 
 
 def _agree(apart: float, scale: float, epsilon: float, noise: float) -> bool:
@@ -209,24 +234,32 @@ def _smooth(value: float, bound: float, line: Line, table: Table | None, message
 
 def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: float | None) -> Estimate:
     """Climb down the ladder until the estimate is good and agrees; else find out what is in the way."""
-    table, good = _ladder(line, step, noise, epsilon, claimed)
-    if good:
+    table, doubt = _ladder(line, step, noise, epsilon, claimed)
+    if doubt is not None:
         value, bound, _ = table.best()
-        return _smooth(value, bound, line, table)
-    stair = _step_function(line, epsilon, noise)
+        return _smooth(value, bound + doubt, line, table)
+    stair = stairs.step_function(line, epsilon, noise)
     if stair is not None:
         return stair
     if len(table.rows) < 2:
         return _at_the_end_of_the_domain(line, step, noise)
-    if _jumps(line, step, noise):
+    if stairs.jumps_at_once(line, step, noise):
         return unresolved("the forward pass jumps at this point", line.evaluations)
-    table.noise = noise = max(noise, 2 * roundoff.measured(line, epsilon))
+    base: Vector = line(0.0)
+    # where the last quotients agree no kink lies within their steps; where they never do, that is noise
+    near = math.inf if table.moving(_POOR) else table.steps[-1]
+    table.scatter = roundoff.measured(line, epsilon, near)
+    table.noise = noise = max(noise, 3 * table.scatter)
     value, bound, at = table.best(consistent=True)
+    jump = jumps.nearest(line, table, value, at)
+    if 0 < jump <= epsilon**_FINE * max(float(abs(base).max()), line.inputs):
+        table.scatter, table.noise, noise = jump, jump, jump
+        value, bound, at = table.best(consistent=True)
     if _unsettled(line, claimed, value, bound, epsilon, noise):
         kink = _kink(line, (min(at, step / 4), epsilon**0.375, epsilon**0.5), noise)
         if kink is not None:
-            return _at_a_kink(kink, line, table, at)
-    return _smooth(value, bound, line, table)
+            return replace(_at_a_kink(kink, line, table, at), noise=noise)
+    return replace(_smooth(value, bound, line, table), noise=noise)
 
 
 def _kink(line: Line, steps: Sequence[float], noise: float) -> kinks.Interval | None:
@@ -252,22 +285,10 @@ def _unsettled(
     return not _agree(_apart_nearby(line, value, epsilon), abs(value), epsilon, noise)
 
 
-def _jumps(line: Line, step: float, noise: float) -> bool:
-    """Whether the outputs change by as much over a tiny step as over one a thousand times larger."""
-    base = line(0.0)
-    changes = []
-    for h in (step / 2**12, step / 2**22):
-        sides = [line(h), line(-h)]
-        if base is None or any(side is None for side in sides):
-            return False
-        changes.append(max(total(abs(line.weighted(side - base))) for side in sides))
-    return changes[1] > 0.3 * changes[0] and changes[1] > 1e3 * noise
-
-
 def _at_a_kink(kink: kinks.Interval, line: Line, table: Table, at: float) -> Estimate:
     return Estimate(
         (kink.lower + kink.upper) / 2,
-        kink.uncertainty,
+        kink.uncertainty + 4 * table.epsilon * max(abs(kink.lower), abs(kink.upper)),
         kink.lower,
         kink.upper,
         kink=True,
@@ -279,14 +300,17 @@ def _at_a_kink(kink: kinks.Interval, line: Line, table: Table, at: float) -> Est
 
 def _ladder(
     line: Line, step: float, noise: float, epsilon: float, claimed: float | None
-) -> tuple[Table, bool]:
-    """Add rungs until the claimed value is confirmed with a good bound; tell whether it was."""
-    table = Table(2, noise)
+) -> tuple[Table, float | None]:
+    """Add rungs until the claimed value is confirmed with a good bound, and a much smaller step agrees.
+
+    Returns what that step leaves in doubt too; None where there was no such end.
+    """
+    table = Table(2, noise, epsilon)
     sizes = [step / 2**k for k in range(_HALVES)]
     sizes += [sizes[-1] / 8**k for k in range(1, 2 * _EIGHTHS) if sizes[-1] / 8**k > epsilon**_DESPERATE]
     while sizes:
         h = sizes.pop(0)
-        if h <= epsilon**_LOWEST and len(table.rows) >= _FEWEST:
+        if h <= epsilon**_LOWEST and len(table.rows) >= _FEWEST and not table.moving(_POOR):
             break
         right, left = line(h), line(-h)
         if right is None or left is None:
@@ -299,48 +323,13 @@ def _ladder(
             halving = table.converges() and bool(sizes) and sizes[0] > step / 2**_HALVES
             wanted = epsilon ** (REFINE if halving else _GOOD) * scale
             confirmed = abs(claimed - value) <= bound <= wanted
-            if confirmed and _agree(_apart_nearby(line, value, epsilon), scale, epsilon, noise):
-                return table, True
+            if confirmed:
+                doubt = _doubt(line, value, epsilon, noise)
+                if doubt <= _DOUBTED * epsilon**_AGREES * scale:
+                    return table, doubt
             if not halving:
                 sizes = [size for size in sizes if size < step / 2**_HALVES]
-    return table, False
-
-
-def _step_function(line: Line, epsilon: float, noise: float) -> Estimate | None:
-    """Return derivative zero where the outputs do not change at all near 0 although they do further away."""
-    base, step = line(0.0), float(epsilon ** (1 / 6))
-    if step * _STAIR < 16 * epsilon:  # the number format itself is that coarse
-        return None
-    near = [line(sign * step * _STAIR) for sign in (1, -1)]
-    far = [line(sign * step) for sign in (1, -1)]
-    if base is None or any(value is None for value in near):
-        return None
-    if any(bool((value != base).any()) for value in near):
-        return None
-    if not any(value is not None and bool((value != base).any()) for value in far):
-        return None
-    if _first_change(line, base, step, epsilon) <= _COARSE:
-        return None
-    message = "the outputs are constant near this point: a step function, whose derivative is zero"
-    return Estimate(0.0, noise / step, 0.0, 0.0, evaluations=line.evaluations, message=message)
-
-
-def _first_change(line: Line, base: Vector, step: float, epsilon: float) -> float:
-    """Return the smallest change of an output met when going to 0, as a share of the largest output.
-
-    Changes of a few last digits of outputs or inputs, as adding t to a large number and taking it away again
-    leaves, are none; 0 where there are no others.
-    """
-    smallest, largest = math.inf, max(float(abs(base).max()), 1e-300)
-    digits = 2**8 * epsilon * max(largest, line.inputs)
-    for k in range(1, -int(math.log2(_STAIR))):
-        for sign in (1, -1):
-            value = line(sign * step / 2**k)
-            if value is not None:
-                changed = abs(value - base)
-                changed = changed[changed > digits]
-                smallest = min(smallest, float(changed.min()) if changed.shape[0] else math.inf)
-    return smallest / largest if smallest < math.inf else 0.0
+    return table, None
 
 
 def _at_the_end_of_the_domain(line: Line, step: float, noise: float) -> Estimate:

@@ -13,7 +13,8 @@ class Estimate:
 
     ``value`` is within ``uncertainty`` of the truth on smooth ground. At a kink every number from
     ``lower`` to ``upper`` is the product of v with a subgradient of some output; elsewhere the three agree.
-    ``resolved`` is False where no step gave a usable estimate; ``message`` then says why.
+    ``resolved`` is False where no step gave a usable estimate; ``message`` then says why. ``noise`` is that
+    of <u, y> where it had to be measured, 0 where the number format's rounding was taken for it.
     """
 
     value: float
@@ -25,6 +26,7 @@ class Estimate:
     evaluations: int = 0
     steps: tuple[Step, ...] = ()
     message: str = ""
+    noise: float = 0.0
 
     def distance(self, claimed: float) -> float:
         """Return how far ``claimed`` lies outside the admissible interval; 0 inside it."""

@@ -21,10 +21,16 @@ _AMPLIFICATION = {2: 2.0, 1: 9.0}
 
 @dataclass
 class Table:
-    """Quotients by falling step, and their extrapolations. ``noise`` is a bound on the error of <u, y>."""
+    """Quotients by falling step, and their extrapolations.
+
+    ``noise`` is a bound on the error of <u, y>, ``scatter`` its standard deviation where that was measured,
+    and ``epsilon`` the spacing of numbers, relative to 1: changes of the outputs are rounded too.
+    """
 
     power: int
     noise: float
+    epsilon: float = 0.0
+    scatter: float | None = None
     steps: list[float] = field(default_factory=list)
     rows: list[list[float]] = field(default_factory=list)
 
@@ -55,17 +61,27 @@ class Table:
         return min(candidates, key=lambda entry: entry[1])
 
     def _contradiction(self, i: int, j: int) -> float:
-        """Return how far an entry lies beyond the error of a smaller step's own quotient."""
+        """Return how far an entry may lie from a smaller step's quotient that denies it; 0 where none does.
+
+        A quotient's own error is twice what a smooth function leaves, which is a known share of its distance
+        to the one before, and four standard deviations of noise. Not the whole distance: it is large wherever
+        a kink lies between the two steps, and there the smaller step is the one to believe.
+        """
         entry, most = self.rows[i][j], 0.0
+        scatter = self.scatter or self.noise
         for k in range(i + 1, len(self.rows)):
-            own = self.rows[k][0]
-            error = abs(own - self.rows[k - 1][0]) + 4 * self.noise / self.steps[k]
-            most = max(most, abs(entry - own) - error)
+            own, above = self.rows[k][0], self.rows[k - 1][0]
+            error = 2 * abs(own - above) / ((self.steps[k - 1] / self.steps[k]) ** self.power - 1)
+            error += 4 * scatter / self.steps[k]
+            if abs(entry - own) > error:
+                most = max(most, abs(entry - own) + error)
         return most
 
     def _bound(self, i: int, j: int) -> float:
         row, entry = self.rows[i], self.rows[i][j]
-        roundoff = (1.0 if j == 0 else _AMPLIFICATION[self.power]) * self.noise / self.steps[i]
+        largest = max(abs(quotients[0]) for quotients in self.rows[max(i - j, 0) : i + 1])
+        roundoff = self.noise / self.steps[i] + 2 * self.epsilon * largest
+        roundoff *= 1.0 if j == 0 else _AMPLIFICATION[self.power]
         neighbours = [row[j - 1]] if j else []
         if i:
             above = self.rows[i - 1]
@@ -80,15 +96,16 @@ class Table:
 
         At the end of a domain other powers than whole ones occur (t^1.5), which extrapolation does not
         remove. Where a column's changes fall by a ratio r each, those to come add up to r / (1 - r) of the
-        last; twice that is allowed.
+        last; twice that is allowed. The ratio is read from the last changes that are more than rounding.
         """
         if i < j + 2:
             return 4.0
-        last, before, first = (self.rows[i - k][j] for k in range(3))
-        now, then = abs(last - before), abs(before - first)
-        if now <= 2 * self.noise / self.steps[i]:
+        changes = [abs(self.rows[k][j] - self.rows[k - 1][j]) for k in range(j + 1, i + 1)]
+        clear = [c > 2 * self.noise / step for c, step in zip(changes, self.steps[j + 1 :], strict=False)]
+        if not clear[-1] and not any(clear[k] and clear[k + 1] for k in range(len(clear) - 1)):
             return 1.0
-        ratio = now / then if then > 0 else 1.0
+        last = max((k for k in range(1, len(clear)) if clear[k] and clear[k - 1]), default=len(clear) - 1)
+        ratio = changes[last] / changes[last - 1] if changes[last - 1] > 0 else 1.0
         return max(1.0, 2 * ratio / (1 - ratio)) if ratio < 1 else float("inf")
 
     def converges(self) -> bool:
@@ -105,6 +122,14 @@ class Table:
         changes = [abs(b[0] - a[0]) for a, b in pairwise(self.rows[-4:])]
         growing = all(later >= 0.9 * earlier for earlier, later in pairwise(changes))
         return growing and changes[-1] > 4 * self.noise / self.steps[-1]
+
+    def moving(self, share: float) -> bool:
+        """Whether the last quotients differ by more than rounding and by more than this share of them.
+
+        So they do where a kink lies within the last step or the one before.
+        """
+        before, last = (row[0] for row in self.rows[-2:])
+        return abs(last - before) > max(share * abs(last), 4 * self.noise / self.steps[-1])
 
     def curve(self, chosen: float) -> tuple[Step, ...]:
         """Return every rung's own quotient with its bound, for a plot of error against step size."""

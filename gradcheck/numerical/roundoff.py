@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import numpy as np
 
@@ -13,12 +12,20 @@ from gradcheck.numerical.line import Line, Vector, total
 _SIGMAS = 6.0
 # Formats coarser than this round once, at the end.
 _HALF = 1e-4
-# Spacings of the points between which noise is measured, in units of the direction, for float64. Where a
-# forward pass rounds to a narrower format on its way, close points give one value: look further apart.
-_SPACINGS = (2.0**-32, 2.0**-25, 2.0**-18, 2.0**-11)
-_POINTS = 7
-# The ratio of two spacings that no grid fits both of.
-_GOLDEN = 1.618
+# Noise is measured among points this near, in units of the direction, for float64: near enough that nothing
+# but rounding lies between them and a parabola, far enough to meet more than one rounding of an intermediate
+# result. Where a forward pass rounds to a narrower format on its way, close points give one value: look
+# further apart.
+_WINDOWS = (2.0**-30.5, 2.0**-24.5, 2.0**-17, 2.0**-9.5)
+# Where in the window the points lie. Evenly spaced ones may all be rounded alike (moved by nearly whole
+# numbers of roundings each), and multiples of one irrational number too (Fibonacci numbers times the golden
+# ratio are nearly whole); roots of primes have no multiple in common that is.
+_PLACES = tuple(2 * (math.sqrt(p) % 1) - 1 for p in (2, 3, 5, 7, 13, 17, 23, 37, 47, 53))
+# Of so many different values at least a noise level can be read.
+_DISTINCT = 7
+# Points between which single precision is told, steps about one rounding of it, and the least second
+# differences, as a share, that it leaves.
+_POINTS, _STEPS, _SINGLE = 7, (2.0**-24, 2.0**-22), 2.0**-27
 # The standard deviation of rounding to a grid, in units of the grid.
 _GRID = 12**-0.5
 
@@ -53,52 +60,83 @@ def _half_precision_floor(base: Vector, cotangent: Vector, epsilon: float) -> fl
     return epsilon * largest * math.sqrt(total((weighted / largest) ** 2))
 
 
-def measured(line: Line, epsilon: float) -> float:
-    """Return the standard deviation of <u, y> under tiny changes of t, by difference tables.
+def measured(line: Line, epsilon: float, near: float = math.inf) -> float:
+    """Return the standard deviation of <u, y> under tiny changes of t: what a smooth curve leaves of it.
 
-    ECNoise of Moré and Wild (Estimating computational noise, 2011): on a smooth function the k-th
-    differences of equally spaced values are noise alone once the spacing is small; sigma_k^2 is the mean
-    of their squares times (k!)^2 / (2k)!. The level is the first where two neighbours agree.
-    Measured at two spacings, as points that happen to lie a whole number of roundings apart show none; near
-    each other, as those of the second must not reach a kink that the first do not.
-    Costs twelve evaluations in the ordinary case; 0 where the function has no values there.
+    The idea is that of ECNoise (Moré and Wild, Estimating computational noise, 2011), but with points at
+    uneven distances, those among them at which the line has been evaluated already, and a least squares fit
+    in place of difference tables. A kink at 0 is part of the curve; what lies further away than ``near`` is
+    left outside.
+    Costs ten evaluations in the ordinary case; 0 where the function has no values there.
     """
     coarse = False
-    for spacing in _SPACINGS:
-        narrow = spacing * (epsilon / 2.2e-16) ** 0.5
-        values = _values(line, narrow)
-        if values is None:
+    for window in _WINDOWS:
+        width = min(window * (epsilon / 2.2e-16) ** 0.5, near)
+        near = math.inf
+        if _constant(line, width):
+            coarse = True
+            continue
+        sample = _sample(line, width)
+        if sample is None:
             return 0.0
-        distinct = np.unique(values)
-        if len(distinct) > _POINTS // 2:
-            again = _values(line, _GOLDEN * narrow)
-            level = max(_noise_level(v) for v in (values, again) if v is not None)
+        distinct = np.unique(sample[1])
+        if len(distinct) >= _DISTINCT:
+            level = _scatter(*sample)
             # where closer points gave equal values these lie on a grid, no coarser than they do here
             return max(level, _GRID * float(np.diff(distinct).min())) if coarse else level
         coarse = True
     return 0.0
 
 
-def _values(line: Line, spacing: float) -> np.ndarray | None:
-    base = line(0.0)
-    values = [line(k * spacing) for k in range(-(_POINTS // 2), _POINTS // 2 + 1)]
+def is_single(line: Line) -> bool:
+    """Whether the outputs are noisy as numbers are that were rounded to single precision on their way.
+
+    Second differences over steps of about one such rounding tell: of smooth outputs they are smaller by eight
+    orders, and fall with the square of the step; at a kink they are as large, but not all of them; beside a
+    pole or the end of a domain they are large, but of one sign.
+    """
+    near, far = (_second_differences(line, step) for step in _STEPS)
+    return near is not None and far is not None and near > max(_SINGLE, far / 4)
+
+
+def _second_differences(line: Line, step: float) -> float | None:
+    """Return the median share, over the outputs, of second differences of either sign."""
+    values = [line(k * step) for k in range(_POINTS)]
+    base = values[0]
     if base is None or any(value is None for value in values):
         return None
-    return np.asarray([total(line.weighted(value - base)) for value in values])
+    rows = np.diff(np.asarray([np.asarray(value) for value in values]), 2, axis=0)
+    rows = np.where((rows.min(0) < 0) & (rows.max(0) > 0), np.abs(rows), 0)
+    sizes = np.abs(np.asarray(base))
+    counted = sizes > 0
+    return float(np.median(rows[:, counted] / sizes[counted])) if counted.any() else None
 
 
-def _noise_level(values: np.ndarray) -> float:
+def _constant(line: Line, width: float) -> bool:
+    """Whether the outputs are known at about this distance on both sides of 0, and are those at 0."""
+    base: Vector = line(0.0)
+    near = [t for t in line.known(4 * width) if abs(t) > width / 4]
+    around = min(near, default=0) < 0 < max(near, default=0)
+    return around and all(bool((line(t) == base).all()) for t in near)
+
+
+def _sample(line: Line, width: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return places within ``width`` of 0, in units of it, and how <u, y> differs there from that at 0."""
+    base = line(0.0)
+    places = sorted({*(width * place for place in _PLACES), *line.known(width)})
+    values = [line(t) for t in places]
+    if base is None or any(value is None for value in values):
+        return None
+    changes = [total(line.weighted(value - base)) for value in values]
+    return np.asarray(places) / width, np.asarray(changes)
+
+
+def _scatter(places: np.ndarray, values: np.ndarray) -> float:
+    """Return the standard deviation about the best parabola with a kink at 0."""
     largest = float(np.abs(values).max())
     if largest == 0:
         return 0.0
-    levels = []
-    differences = values / largest  # so that squares neither overflow nor vanish
-    for k in range(1, len(values)):
-        differences = np.diff(differences)
-        scale = math.factorial(k) ** 2 / math.factorial(2 * k)
-        levels.append(math.sqrt(scale * float(np.mean(differences**2))))
-    candidates = levels[1:]  # first differences still hold the slope
-    for low, high in pairwise(candidates):
-        if high > 0 and 0.25 <= low / high <= 4:
-            return max(low, high) * largest
-    return candidates[-1] * largest
+    curve = np.stack([places**0, places, places**2, np.abs(places)], axis=1)
+    scaled = values / largest  # so that squares neither overflow nor vanish
+    left = scaled - curve @ np.linalg.lstsq(curve, scaled, rcond=None)[0]
+    return largest * math.sqrt(float(left @ left) / (len(places) - curve.shape[1]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 Array = Any  # an array of any library
 
@@ -46,4 +48,13 @@ class Subject(Protocol):
 
     def pull_back(self, cotangents: Sequence[Array | None] | None) -> dict[str, Array | None]:
         """Return the claimed gradient of <cotangents, outputs> for each leaf; None where there is none."""
+        ...
+
+
+@runtime_checkable
+class KnowsRounding(Protocol):
+    """A subject that can tell, when in doubt, what rounding does to a right backward pass at its point."""
+
+    def rounding(self) -> Mapping[str, np.ndarray]:
+        """Return for each leaf how far one rounding of every cotangent on the way moves its gradient."""
         ...

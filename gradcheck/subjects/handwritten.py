@@ -135,7 +135,8 @@ class HandWritten:
         if not any(claim is not None and claim.any() for claim in self.claims.values()):
             return
         rng = np.random.default_rng(0)
-        for size in (1e-3, 0.1, 1.0):
+        largest = max((float(np.abs(v).max(initial=0)) for v in self._variables.values()), default=0.0)
+        for size in (1e-3, 0.1, 1.0, 10 * max(largest, 1.0)):  # the last: out of where a softmax saturates
             moved = {
                 name: v + (size * rng.normal(size=v.shape)).astype(v.real.dtype)
                 for name, v in self._variables.items()

@@ -94,7 +94,7 @@ class Counterexamples:
     def _fails(self, case: Case) -> bool:
         try:
             return verify_case(case, self._engine, **self._options).verdict is Verdict.FAIL
-        except (EngineError, SystemExit):
+        except EngineError:
             return False  # another fault than the one that is looked for
 
     def _snippet(self, case: Case) -> str | None:

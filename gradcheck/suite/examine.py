@@ -29,7 +29,7 @@ def examine(case: Case, engine: Engine, options: Mapping[str, Any], seed: int = 
     try:
         lacking = unsupported(engine, case.graph)
     except (Exception, SystemExit) as error:
-        return Outcome(case, error=_raised(engine, error, "supports"), seconds=time.perf_counter() - start)
+        return Outcome(case, error=_raised(engine, error), seconds=time.perf_counter() - start)
     part = supported_part(case, engine)
     if part is None:
         return Outcome(case, skipped=True, unsupported=lacking)
@@ -46,9 +46,6 @@ def examine(case: Case, engine: Engine, options: Mapping[str, Any], seed: int = 
         seconds = time.perf_counter() - start
         where = excerpt(error.__cause__) if error.__cause__ is not None else ""
         return Outcome(case, unsupported=lacking, error=str(error), trace=where, seconds=seconds)
-    except SystemExit as error:  # else an engine could end the run with the exit status of success
-        message = _raised(engine, error, "value_and_gradients")
-        return Outcome(case, unsupported=lacking, error=message, seconds=time.perf_counter() - start)
     return Outcome(
         case,
         report,
@@ -58,10 +55,10 @@ def examine(case: Case, engine: Engine, options: Mapping[str, Any], seed: int = 
     )
 
 
-def _raised(engine: Engine, error: BaseException, where: str) -> str:
+def _raised(engine: Engine, error: BaseException) -> str:
     return (
-        f"Engine {engine.name!r} raised {type(error).__name__}: {' '.join(str(error).split())} (in {where}); "
-        "call it alone to see where."
+        f"Engine {engine.name!r} raised {type(error).__name__}: {' '.join(str(error).split())} "
+        "(in supports); call it alone to see where."
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 
-from cases import ALL_FAMILIES, FAMILIES, Case, generate, lecture_cases
+from cases import ALL_FAMILIES, Case, generate, lecture_cases
 from gradcheck.errors import UsageError
 from gradcheck.suggest import did_you_mean
 
@@ -35,6 +35,12 @@ class Ticket:
 
 
 LECTURE = "lecture"
+CASES = 200  # that are generated where nobody says how many
+
+# Whose turn it is where no family is named. Single operations come in between, as there are so many of them
+# and a case of one takes so little time; 200 cases have each of them once and most of them twice.
+TURNS = ("operation", "mlp", "operation", "dag", "operation", "block", "operation", "kink")
+COMPLEX_TURNS = (*TURNS, "complex", "complex")
 
 
 @dataclass(frozen=True)
@@ -60,16 +66,22 @@ class Plan:
         return tuple(islice(self, *part.indices(len(self))))
 
 
-def tickets(cases: int, seed: int, families: Sequence[str] | None, include_lecture: bool) -> Plan:
+def tickets(
+    cases: int,
+    seed: int,
+    families: Sequence[str] | None,
+    include_lecture: bool,
+    complex_numbers: bool = False,
+) -> Plan:
     """Return what to run: ``cases`` generated ones, the families taking turns, after the worked examples.
 
     Case number k of a family has the seed ``seed`` + k, so that one family's cases do not depend on which
-    others are asked for.
+    others are asked for. ``complex_numbers`` are added where no families are named.
 
     Raises:
         UsageError: for an unknown family or a negative number.
     """
-    turns = tuple(dict.fromkeys(families or FAMILIES))
+    turns = tuple(dict.fromkeys(families or ())) or (COMPLEX_TURNS if complex_numbers else TURNS)
     for family in turns:
         if family not in ALL_FAMILIES:
             hint = did_you_mean(family, ALL_FAMILIES, "The families are")

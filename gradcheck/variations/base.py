@@ -124,8 +124,12 @@ def _largest(tensor: torch.Tensor) -> float:
 
 
 def _allowed(context: Context, name: str, epsilon: float, largest: float) -> float:
-    """Return what rounding may make of a gradient whose largest entry is given."""
-    floor = epsilon * context.exam.magnitude / max(float(np.min(context.exam.scales[name])), 1e-300)
+    """Return what rounding may make of a gradient whose largest entry is given.
+
+    Outputs of zero do not tell the size of what they are the difference of: that of the leaf is taken for it.
+    """
+    size = context.exam.magnitude or context.exam.largest[name]
+    floor = epsilon * size / max(float(np.min(context.exam.scales[name])), 1e-300)
     allowed: float = max(2e3 * epsilon, 0.3 * epsilon**0.5) * largest + 1e3 * floor
     return allowed
 

@@ -91,34 +91,39 @@ def _strided(u: torch.Tensor) -> torch.Tensor:
 def linearity(context: Context) -> VariationResult:
     """Check backward(u + w) = backward(u) + backward(w), backward(c u) = c backward(u), backward(0) = 0."""
     name = "linearity"
+    for differs in (_sum_differs, _multiple_differs, _zero_differs):  # each lets its gradients go
+        wrong, how = differs(context)
+        if wrong:
+            return failed(name, f"backward is not linear: {how}", wrong)
+    return passed(name)
+
+
+def _sum_differs(context: Context) -> tuple[list[str], str]:
     subject, us = context.subject, context.cotangents
     ws = [w * 0.5 for w in context.exam.cotangents()]
     both = subject.pull_back([u + w for u, w in zip(us, ws, strict=True)])
     added = _add(dict(context.gradients), subject.pull_back(ws))
     wrong = differing(context, both, added, subject.names)
-    if wrong:
-        return failed(
-            name, "backward is not linear: backward(u + w) differs from backward(u) + backward(w)", wrong
-        )
+    return wrong, "backward(u + w) differs from backward(u) + backward(w)"
+
+
+def _multiple_differs(context: Context) -> tuple[list[str], str]:
+    subject, wrong, factor = context.subject, [], 1.0
     for factor in _FACTORS if subject.epsilon < _NARROW else _NARROW_FACTORS:
-        scaled = subject.pull_back([u * factor for u in us])
+        scaled = subject.pull_back([u * factor for u in context.cotangents])
         back = {key: None if g is None else g / factor for key, g in scaled.items()}
         wrong = differing(context, back, context.gradients, subject.names)
         if wrong:
-            return failed(
-                name,
-                f"backward is not linear: {factor:g} times the cotangent does not give {factor:g} times the "
-                "gradient",
-                wrong,
-            )
-    zero = subject.pull_back([torch.zeros_like(u) for u in us])
+            break
+    return wrong, f"{factor:g} times the cotangent does not give {factor:g} times the gradient"
+
+
+def _zero_differs(context: Context) -> tuple[list[str], str]:
+    subject = context.subject
+    zero = subject.pull_back([torch.zeros_like(u) for u in context.cotangents])
     nothing = {
         key: None if g is None else torch.where(torch.isfinite(g), torch.zeros_like(g), g)
         for key, g in context.gradients.items()
     }
     wrong = differing(context, zero, nothing, subject.names)
-    if wrong:
-        return failed(
-            name, "backward is not linear: a cotangent of zeros gives a gradient that is not zero", wrong
-        )
-    return passed(name)
+    return wrong, "a cotangent of zeros gives a gradient that is not zero"

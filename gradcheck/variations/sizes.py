@@ -24,7 +24,9 @@ _LARGEST, _LARGEST_WIDE = 20_000, 200_000
 _INDICES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 # Kernels go over to several blocks at widths up to this; that so wide an axis is affordable is seen at one of
 # an eighth of it, whose forward pass may take these seconds: 64 times as long at worst, a few dozen times.
-_WIDE, _EIGHTH, _AFFORDABLE = 2049, 8, 3e-4
+_WIDE, _EIGHTH, _AFFORDABLE = 2049, 8, 4e-4
+# No further axis is made wide after so long: functions with many kinks take longest.
+_WIDE_SECONDS = 0.2
 
 
 def other_sizes(context: Context) -> VariationResult:
@@ -35,9 +37,14 @@ def other_sizes(context: Context) -> VariationResult:
     if not lengths:
         raise Skip("no input has an axis")
     tried: list[str] = []
+    on_wide = 0.0
     for length in lengths:
         for choices in _sizes(length, context.handwritten):
+            if choices[0] >= _WIDE and on_wide > _WIDE_SECONDS:
+                continue
+            start = time.perf_counter()
             result = _first(context, tensors, length, choices)
+            on_wide += time.perf_counter() - start if choices[0] >= _WIDE else 0.0
             if result is None:
                 continue
             tried.append(result.name)

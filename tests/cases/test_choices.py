@@ -65,6 +65,17 @@ def test_integers_reach_both_ends_and_no_further():
     assert {len(list(choices.repeat(1, 3))) for _ in range(50)} == {1, 2, 3}
 
 
+def test_seeds_take_options_in_turn():
+    drawn = [SeededChoices("test", seed).in_turn("abc") for seed in range(7)]
+    assert "".join(drawn) == "abcabca"
+
+
+def test_whose_turn_it_is_leaves_the_other_choices_alone():
+    one, other = SeededChoices("test", 5), SeededChoices("test", 5)
+    one.in_turn("abc")
+    assert one.integer(0, 2**60) == other.integer(0, 2**60)
+
+
 def test_probabilities_are_kept():
     choices = SeededChoices("test", 1)
     assert 0.17 < np.mean([choices.boolean(0.2) for _ in range(4000)]) < 0.23

@@ -30,7 +30,9 @@ def test_every_family_can_be_drawn(family, data):
 
 
 def test_an_unknown_family_is_refused():
-    with pytest.raises(CaseError, match=r"^Expected a family from mlp, dag, block, kink but got 'dogs'; "):
+    with pytest.raises(
+        CaseError, match=r"^Expected a family from mlp, dag, block, operation, kink, complex but got 'dogs'; "
+    ):
         cases("dogs")
 
 

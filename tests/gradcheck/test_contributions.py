@@ -1,4 +1,4 @@
-"""From which part of an output something wrong arrives, and which cotangent a gradient was right for."""
+"""Which part of an output a wrong gradient has something wrong from, and which cotangent it suits."""
 
 import pytest
 import torch

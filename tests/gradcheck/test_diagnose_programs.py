@@ -67,7 +67,11 @@ def test_a_right_program_at_another_point_gets_no_diagnosis(name):
     assert not any(result.diagnoses for result in report.parameters.values())
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"unexplained"}))
+# NumPy code knows no cotangent.
+NAMED = sorted(set(KINDS) - {"unexplained", "cotangent"})
+
+
+@pytest.mark.parametrize("kind", NAMED)
 def test_each_kind_is_planted_in_five_programs_and_found_first(kind):
     planted = [mistake for mistake in MISTAKES if mistake.kind == kind]
     assert len({mistake.program for mistake in planted}) >= 5

@@ -34,7 +34,7 @@ class Answering:
         return operation != "sum"
 
     def value_and_gradients(self, graph, values):
-        if isinstance(self.answer, Exception):
+        if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
 
@@ -57,6 +57,7 @@ def test_the_reference_engine_answers_what_the_reference_implementation_computes
     [
         (RuntimeError("out of\n memory"), r"raised RuntimeError: out of memory .*multiply, sum\)"),
         (KeyError(), "raised KeyError "),
+        (SystemExit(0), r"raised SystemExit: 0 \(in value_and_gradients, on a graph of .* to see where"),
         (ValueError("x" * 1000), r"raised ValueError: x{190,200}\.\.\. "),
         (None, "returned None; return a pair"),
         ((15.0, [1, 2]), "returned a tuple; return a pair"),

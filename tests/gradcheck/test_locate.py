@@ -74,9 +74,9 @@ def test_entries_that_are_not_finite_are_left_out():
 def test_where_time_is_up_the_rest_is_left_out_and_said():
     exam, pulled = wrong_at(100, {})
     found = examine(exam, pulled, "x", np.arange(100), exact=True, seconds=0.0)
-    assert found.flat.tolist() == list(range(16))
+    assert found.flat.tolist() == list(range(8))
     assert not found.exact
-    assert found.claimed.shape == found.uncertainty.shape == (16,)
+    assert found.claimed.shape == found.uncertainty.shape == (8,)
 
 
 def test_complex_entries_are_examined_along_both_axes():
@@ -114,5 +114,5 @@ def test_nothing_to_examine_is_nothing():
 
 def test_what_is_affordable():
     assert affordable_entries(1e-3, 1.0) == 200
-    assert affordable_entries(10.0, 1.0) == 16
-    assert affordable_entries(0.0, 1e-6) >= 16
+    assert affordable_entries(10.0, 1.0) == 8
+    assert affordable_entries(0.0, 1e-6) >= 8

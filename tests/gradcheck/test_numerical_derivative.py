@@ -69,6 +69,22 @@ def test_a_step_function_has_derivative_zero():
     assert (estimate.value, estimate.resolved) == (0.0, True)
 
 
+@pytest.mark.parametrize("claimed", [0.0, 0.003, None])
+def test_steps_so_fine_that_they_make_a_slope_settle_nothing(claimed):
+    estimate = along(lambda t: (1e8 + 0.003 * (1 + t)) - 1e8, claimed=claimed)
+    assert not estimate.resolved or abs(estimate.value - 0.003) <= estimate.uncertainty
+
+
+def test_a_slight_kink_between_the_steps_widens_the_bar_that_agrees_with_a_wrong_claim():
+    slight = 1e-7
+
+    def kinked(t):
+        return np.sin(1 + t) + slight * np.maximum(t - 1e-4, 0)
+
+    estimate = along(kinked, claimed=math.cos(1) + slight / 2)
+    assert abs(estimate.value - math.cos(1)) <= estimate.uncertainty
+
+
 @pytest.mark.parametrize("short", [1.0, 1e-3])
 def test_rounding_to_single_precision_is_no_step_function(short):
     estimate = along(lambda t: float(np.float32(1 + short * t)), claimed=short)

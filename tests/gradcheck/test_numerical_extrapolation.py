@@ -64,6 +64,27 @@ def test_smaller_steps_that_contradict_widen_the_bound():
     assert aliased.best(consistent=True)[0] == pytest.approx(5)
 
 
+def test_a_quotient_that_denies_an_entry_widens_it_by_its_whole_distance():
+    table = Table(2, 1e-15, scatter=1e-16)  # 1 at large steps by chance, 1.1 within a kink
+    for step, quotient in ((1e-4, 1.0), (1e-5, 1.0), (1e-6, 1.1), (1e-7, 1.1)):
+        table.add(step, quotient)
+    value, bound, _ = table.best(consistent=True)
+    assert abs(value - 1.1) <= bound
+
+
+def test_quotients_that_still_move_are_told_from_rounding():
+    assert filled(lambda h: min(1.0, 1e-5 / h)).moving(1e-4)
+    assert not filled(lambda h: 1 + h**2, ratio=8.0).moving(1e-4)
+    assert not filled(lambda h: 1 + 1e-9 * math.sin(1 / h) / h, noise=1e-9).moving(1e-4)
+
+
+def test_exact_changes_are_rounded_too():
+    table = Table(2, 0.0, epsilon=2.0**-52)
+    for step in (0.1, 0.05):
+        table.add(step, 1 / 3)
+    assert table.best()[1] >= 2.0**-52 / 3
+
+
 def test_convergence_and_divergence_are_told_apart():
     assert filled(lambda h: 1 + h**2).converges()
     assert not filled(lambda h: h**-0.5).converges()

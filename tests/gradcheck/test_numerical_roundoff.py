@@ -48,6 +48,22 @@ def test_rounding_to_a_grid_is_measured_wherever_the_points_fall(grain, slope):
     assert 0.1 * grain <= level <= 50 * grain
 
 
+@pytest.mark.parametrize("whole", [72, 89, 144, 233])
+def test_no_whole_number_of_roundings_hides_a_grid(whole):
+    grain = 1e-12
+    slope = whole * grain / 2.0**-30.5
+    assert measured(lambda t: np.rint(slope * t / grain) * grain) >= 0.1 * grain
+
+
+def test_a_kink_beyond_the_points_is_no_noise():
+    def kinked(t):
+        return np.exp(3 * t) + abs(t - 1e-10)
+
+    line = Line(lambda t: [np.atleast_1d(kinked(t))], np.ones(1))
+    assert roundoff.measured(line, EPS) > 1e-13
+    assert roundoff.measured(line, EPS, near=5e-11) < 1e-15
+
+
 def test_random_noise_is_measured():
     generator = np.random.default_rng(3)
     assert 2e-10 < measured(lambda t: np.sin(t + 1) + 1e-9 * generator.normal()) < 5e-9
@@ -61,3 +77,30 @@ def test_a_smooth_function_has_no_more_than_its_rounding(scale):
 def test_no_values_and_no_change_are_no_noise():
     assert measured(lambda t: np.nan if t else 1.0) == 0.0
     assert measured(lambda t: 1.0) == 0.0
+
+
+SMOOTH = {
+    "smooth": lambda x: np.sin(x),
+    "oscillating": lambda x: np.sin(900 * x),
+    "kinked": lambda x: np.abs(np.sin(50 * x)) + np.maximum(x, 0),
+    "noisy in double precision": lambda x: np.sin(x) + 1e-12 * np.sin(1e15 * x),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_double_precision_is_not_taken_for_single(name):
+    assert not roundoff.is_single(_outputs(SMOOTH[name]))
+
+
+@pytest.mark.parametrize("size", [1, 40])
+def test_rounding_to_single_precision_inside_is_recognised(size):
+    def inside(x):
+        narrow = np.sin(x.astype(np.float32)) * np.float32(3)
+        return narrow.astype(np.float64) * x
+
+    assert roundoff.is_single(_outputs(inside, size))
+
+
+def _outputs(function, size=40):
+    x, v = np.random.default_rng(0).standard_normal((2, size))
+    return Line(lambda t: [function(x + t * v)], np.ones(size))

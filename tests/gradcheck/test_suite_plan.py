@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from cases import FAMILIES, generate, lecture_cases, to_json
+from cases import ALL_FAMILIES, FAMILIES, generate, lecture_cases, to_json
+from cases.kinks import TOUCHING
+from cases.operations import ANALYTIC
+from cases.plants import OPERATIONS
 from gradcheck.errors import UsageError
-from gradcheck.suite.plan import Ticket, tickets
+from gradcheck.suite.plan import CASES, COMPLEX_TURNS, TURNS, Ticket, tickets
 
 
 def test_families_take_turns_from_the_seed_upward():
@@ -22,7 +27,25 @@ def test_families_take_turns_from_the_seed_upward():
 def test_the_worked_examples_come_first_and_are_not_counted():
     planned = tickets(3, 0, None, include_lecture=True)
     assert [ticket.family for ticket in planned[: len(lecture_cases())]] == ["lecture"] * len(lecture_cases())
-    assert [ticket.family for ticket in planned[len(lecture_cases()) :]] == list(FAMILIES)
+    assert [ticket.family for ticket in planned[len(lecture_cases()) :]] == list(TURNS[:3])
+
+
+def test_by_default_every_family_has_its_turn_and_every_operation_at_least_one():
+    assert set(TURNS) == set(FAMILIES)
+    assert set(COMPLEX_TURNS) == set(ALL_FAMILIES)
+    for complex_numbers in (False, True):
+        planned = tickets(CASES, 0, None, include_lecture=False, complex_numbers=complex_numbers)
+        counted = Counter(ticket.family for ticket in planned)
+        assert counted["operation"] >= len(OPERATIONS)
+        assert counted["kink"] >= len(TOUCHING)
+        assert not complex_numbers or counted["complex"] >= len(ANALYTIC)
+        assert len(set(planned)) == CASES
+
+
+def test_complex_numbers_are_for_engines_that_say_they_have_them():
+    assert "complex" not in {ticket.family for ticket in tickets(100, 0, None, include_lecture=False)}
+    asked = tickets(3, 0, ["complex"], include_lecture=False)
+    assert {ticket.family for ticket in asked} == {"complex"}
 
 
 def test_a_ticket_draws_the_case_that_its_name_says():

@@ -17,9 +17,11 @@ from gradcheck.suite import run_suite
 from gradcheck.suite.blame import ADDING_UP
 from reference_impl import RULES
 
+LARGE = ("mlp", "dag", "block")
+
 
 def run(engine, tmp_path, **options):
-    given = {"cases": 9, "include_lecture": False, "folder": tmp_path / "found", **options}
+    given = {"cases": 9, "include_lecture": False, "folder": tmp_path / "found", "families": LARGE, **options}
     return run_suite(engine, **given)
 
 
@@ -34,14 +36,14 @@ def test_right_engines_pass_and_leave_no_file(engine, tmp_path):
         ("dag", 3, 3),
         ("block", 3, 3),
     ]
-    expected = [generate(family, seed).name for seed in range(3) for family in ("mlp", "dag", "block")]
+    expected = [generate(family, seed).name for seed in range(3) for family in LARGE]
     assert [name for name, _ in seen] == expected
     assert 0 < result.resolution < 1e-8
     assert not (tmp_path / "found").exists()
 
 
 def test_the_worked_examples_are_run_where_no_family_is_named(tmp_path):
-    result = run(ReferenceEngine(), tmp_path, cases=0, include_lecture=None)
+    result = run(ReferenceEngine(), tmp_path, cases=0, include_lecture=None, families=None)
     assert [row.family for row in result.families] == ["lecture"]
     assert run(ReferenceEngine(), tmp_path, cases=0, include_lecture=None, families=["mlp"]).cases == 0
 
@@ -49,10 +51,15 @@ def test_the_worked_examples_are_run_where_no_family_is_named(tmp_path):
 def test_every_operation_of_a_passing_run_has_agreed(tmp_path):
     result = run(ReferenceEngine(), tmp_path)
     assert all(row.run == row.agreed > 0 == row.disagreed for row in result.operations)
-    names = {
-        n.operation for f in ("mlp", "dag", "block") for s in range(3) for n in generate(f, s).graph.nodes
-    }
+    names = {n.operation for f in LARGE for s in range(3) for n in generate(f, s).graph.nodes}
     assert {row.operation for row in result.operations} == names
+
+
+@pytest.mark.parametrize(("engine", "has"), [(ReferenceEngine(), True), (TorchEngine(), False)])
+def test_engines_that_have_complex_numbers_are_verified_on_them(engine, has, tmp_path):
+    result = run(engine, tmp_path, cases=10, families=None)
+    assert ("complex" in {row.family for row in result.families}) is has
+    assert result.verdict is Verdict.PASS
 
 
 def test_a_wrong_operation_is_counted_shrunk_saved_and_shown_again(tmp_path):

@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 
 from cases import generate
+from cases.choices import SeededChoices
+from cases.faults import rule_faults
+from cases.operations import operation_of
+from gradcheck import verify_case
 from gradcheck.engines.reference import ReferenceEngine
 from gradcheck.report.records import Verdict
 from gradcheck.suite.examine import examine
@@ -75,6 +79,22 @@ def test_a_wrong_twin_is_caught_on_generated_cases_and_blamed(operation, change)
     assert operation in {blame.operation for blame in outcome.report.blames}
     failing = [r for r in outcome.report.parameters.values() if r.verdict is Verdict.FAIL]
     assert any(CLAIMED_IS_WRONG.match(result.message) for result in failing)
+
+
+PATHS = [fault for fault in rule_faults() if fault.kind == "path"]
+
+
+def test_every_rule_has_a_twin_without_a_path():
+    assert {fault.operation for fault in PATHS} == set(RULES)
+
+
+@pytest.mark.parametrize("fault", PATHS, ids=lambda fault: fault.name)
+def test_a_missing_path_is_caught_on_cases_of_the_operation_alone(fault):
+    drawn = (operation_of(fault.operation, SeededChoices("missing path", seed)) for seed in range(4))
+    engine = ReferenceEngine(fault.rules, "severed")
+    assert any(verify_case(case, engine).verdict is Verdict.FAIL for case in drawn)
+    right = operation_of(fault.operation, SeededChoices("missing path", 0))
+    assert verify_case(right, ReferenceEngine()).ok
 
 
 BROADCASTING = ["add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "where"]

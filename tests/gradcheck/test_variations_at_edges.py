@@ -65,3 +65,41 @@ def test_a_row_of_a_kernel_that_must_be_even_is_grown_by_two():
 def test_axes_are_grown_beyond_many_blocks_where_that_is_cheap():
     report = _verify(corners.row_sums_in_blocks(), variations={"other sizes"})
     assert "6 to 2052" in report.variations[0].message
+
+
+class Stretched(torch.autograd.Function):
+    """sin(factor x), whose backward pass forgets the factor."""
+
+    @staticmethod
+    def forward(ctx, x, factor):
+        ctx.save_for_backward(x)
+        return (factor * x).sin()
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * x.cos(), None
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.factor = function, 1.0
+
+    def forward(self, x):
+        return self.function(x, self.factor)
+
+
+@pytest.mark.parametrize("function", [Stretched, Scaled])
+def test_a_setting_that_a_module_passes_on_is_changed_where_the_function_takes_it(function):
+    x = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    report = gradcheck.verify(Layer(function.apply), x)
+    if function is Scaled:
+        assert report.ok
+        return
+    (wrong,) = (v for v in report.variations if v.verdict == "fail")
+    assert wrong.name == "other settings"
+    assert wrong.message.startswith(
+        "with argument 1 of Stretched made 0.7, the gradient of inputs[0] is wrong"
+    )
+    assert report.blame.operation == "Stretched.backward"

@@ -1,5 +1,6 @@
 """Casts to narrower formats inside a forward pass: verified with wide numbers in their place."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -108,6 +109,41 @@ def test_formats_that_do_not_mix_with_float64_run_wide():
     report = gradcheck.verify(function, torch.randn(3, 2, requires_grad=True))
     assert report.ok, str(report)
     assert not any("does not run in float64" in note for note in report.notes)
+
+
+class Kernel(torch.autograd.Function):
+    """The same where no cast can be seen: computed by other code, in float32."""
+
+    @staticmethod
+    def _narrow(*tensors):
+        return [t.detach().numpy().astype(np.float32) for t in tensors]
+
+    @staticmethod
+    def forward(ctx, x, w, factor):
+        (a,) = Kernel._narrow(x)
+        r = 1 / np.sqrt((a * a).mean(-1, keepdims=True) + np.float32(1e-6))
+        ctx.save_for_backward(x, w)
+        ctx.r, ctx.factor = r, np.float32(factor)
+        return torch.from_numpy(a * r).to(x.dtype) * w
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        a, u, b = Kernel._narrow(x, g, w)
+        y, h = a * ctx.r, u * b
+        gx = ctx.r * (h - ctx.factor * y * (h * y).mean(-1, keepdims=True))
+        gw = (u * y).sum(tuple(range(u.ndim - 1)))
+        return torch.from_numpy(gx).to(x.dtype), torch.from_numpy(np.asarray(gw)).to(w.dtype), None
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty", "ignore:invalid value")
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, "pass"), (0.0, "fail"), (1.1, "fail")])
+def test_a_kernel_whose_casts_are_hidden_is_measured(dtype, factor, verdict):
+    x, w = (torch.randn(shape, dtype=dtype).requires_grad_() for shape in ((5, 8), (8,)))
+    report = gradcheck.verify(Kernel.apply, x, w, factor)
+    assert report.verdict == verdict, str(report)
+    assert any("computes in float32 inside" in note for note in report.notes)
 
 
 def test_everything_is_put_back():

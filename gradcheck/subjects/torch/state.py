@@ -77,7 +77,7 @@ def generators(function: Any, modules: list[tuple[str, torch.nn.Module]], given:
     """Return PyTorch's generators that a function is given, refers to, or keeps in its modules."""
     named = [value for _, value in referenced(function)]
     kept = [value for _, root in modules for module in root.modules() for value in vars(module).values()]
-    found = [value for value in (*given, *named, *kept) if isinstance(value, torch.Generator)]
+    found = [value for value in (*given, *named, *kept) if issubclass(type(value), torch.Generator)]
     return list({id(generator): generator for generator in found}.values())
 
 
@@ -174,6 +174,7 @@ class ModuleState:
             (held, {key: value for key, value in held.items() if isinstance(value, kinds)}, frozenset(held))
             for module in found
             for held, kinds in ((vars(module), _KEPT), (module._buffers, (torch.Tensor, type(None))))
+            if isinstance(held, dict)  # TorchScript's buffers are none, and nothing replaces them
         ]
         self._lists = [
             (value, value.copy())

@@ -1,0 +1,85 @@
+"""Outputs that move in steps, and outputs that jump at the point itself: no quotient tells what these are."""
+
+from __future__ import annotations
+
+import math
+
+from gradcheck.numerical.estimate import Estimate, unresolved
+from gradcheck.numerical.line import Line, Vector, total
+
+# Constant outputs this near (in first steps: 3e-7 in float64) are steps, not rounding to single precision.
+_STAIR = 2.0**-13
+# Steps this small beside the outputs are rounding to single precision, of large numbers or twice, after all.
+_COARSE = 2.0**-20
+# So many steps within a first step of the ladder are a slope, from afar; so near to whole numbers of the
+# smallest change, or its half, are the others where there are steps.
+_SLOPE, _WHOLE = 64, 0.02
+
+
+def step_function(line: Line, epsilon: float, noise: float) -> Estimate | None:
+    """Return derivative zero where the outputs do not change at all near 0 although they do further away."""
+    base, step = line(0.0), float(epsilon ** (1 / 6))
+    if step * _STAIR < 16 * epsilon:  # the number format itself is that coarse
+        return None
+    near = [line(sign * step * _STAIR) for sign in (1, -1)]
+    far = [line(sign * step) for sign in (1, -1)]
+    if base is None or any(value is None for value in near):
+        return None
+    if any(bool((value != base).any()) for value in near):
+        return None
+    if not any(value is not None and bool((value != base).any()) for value in far):
+        return None
+    if _first_change(line, base, step, epsilon) <= _COARSE:
+        return None
+    if _slope_of_steps(line, base, step, epsilon):
+        return unresolved("the outputs move in steps so fine that they may be rounding", line.evaluations)
+    message = "the outputs are constant near this point: a step function, whose derivative is zero"
+    return Estimate(0.0, noise / step, 0.0, 0.0, evaluations=line.evaluations, message=message)
+
+
+def _slope_of_steps(line: Line, base: Vector, step: float, epsilon: float) -> bool:
+    """Whether an output moves in whole steps, and so many of them that from afar they make a slope."""
+    near = [line(sign * step / 2**k) for k in range(-int(math.log2(_STAIR))) for sign in (1, -1)]
+    moved = [abs(value - base) for value in near if value is not None]
+    digits = _digits(line, base, epsilon)
+    where = int(max(moved, key=total).argmax())
+    changes = sorted(float(change[where]) for change in moved if float(change[where]) > digits)
+    halves = [2 * change / changes[0] for change in changes]
+    return (
+        bool(halves) and halves[-1] > 2 * _SLOPE and all(abs(half - round(half)) < _WHOLE for half in halves)
+    )
+
+
+def _first_change(line: Line, base: Vector, step: float, epsilon: float) -> float:
+    """Return the smallest change of an output met when going to 0, as a share of the largest output.
+
+    Changes of a few last digits of outputs or inputs, as adding t to a large number and taking it away again
+    leaves, are none; 0 where there are no others.
+    """
+    smallest, largest = math.inf, max(float(abs(base).max()), 1e-300)
+    digits = _digits(line, base, epsilon)
+    for k in range(1, -int(math.log2(_STAIR))):
+        for sign in (1, -1):
+            value = line(sign * step / 2**k)
+            if value is not None:
+                changed = abs(value - base)
+                changed = changed[changed > digits]
+                smallest = min(smallest, float(changed.min()) if changed.shape[0] else math.inf)
+    return smallest / largest if smallest < math.inf else 0.0
+
+
+def _digits(line: Line, base: Vector, epsilon: float) -> float:
+    """Return a change of a few last digits of outputs or inputs."""
+    return 2**8 * epsilon * max(float(abs(base).max()), line.inputs, 1e-300)
+
+
+def jumps_at_once(line: Line, step: float, noise: float) -> bool:
+    """Whether the outputs change by as much over a tiny step as over one a thousand times larger."""
+    base = line(0.0)
+    changes = []
+    for h in (step / 2**12, step / 2**22):
+        sides = [line(h), line(-h)]
+        if base is None or any(side is None for side in sides):
+            return False
+        changes.append(max(total(abs(line.weighted(side - base))) for side in sides))
+    return changes[1] > 0.3 * changes[0] and changes[1] > 1e3 * noise
