@@ -74,7 +74,9 @@ def _check_format(root: Place) -> None:
     found = root.object()
     if found.get("format") != FORMAT:
         missing = root.refuse(
-            f'the key "format" to be "{FORMAT}"', "is this a case", f"{found.get('format')!r}"
+            f'the key "format" to be "{FORMAT}"',
+            "name a file that cases.save wrote",
+            f"{found.get('format')!r}",
         )
         raise missing
     version = root.key("version").integer(1) if "version" in found else VERSION

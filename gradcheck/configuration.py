@@ -7,6 +7,7 @@ line names them.
 from __future__ import annotations
 
 import glob
+import json
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,11 +15,24 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from gradcheck.errors import UsageError
+from gradcheck.errors import OptionError, UsageError
 from gradcheck.options import Options
 from gradcheck.suggest import did_you_mean
 
 OPTIONS = ("order", "rtol", "atol", "effort", "variations", "seed")
+_EXAMPLES: Mapping[str, str] = MappingProxyType(
+    {
+        "order": "2",
+        "rtol": "1e-5",
+        "atol": "1e-8",
+        "effort": '"every"',
+        "variations": '["zeros"], or false for none',
+        "seed": "0",
+    }
+)
+_IN_TOML: Mapping[str, str] = MappingProxyType(
+    {"variations": "true, false or a list of names", "effort": '"probe", "auto" or "every"'}
+)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -97,10 +111,27 @@ def _checked(path: Path, table: Mapping[str, Any]) -> Configuration:
         if key not in known:
             raise UsageError(f"Unknown key {key!r}." + did_you_mean(key, known, "The keys are"))
     options = {key: value for key, value in table.items() if key in OPTIONS}
-    Options.of(**options)
+    try:
+        Options.of(**options)
+    except OptionError as error:
+        raise UsageError(
+            f"Expected {_IN_TOML.get(error.name, error.expected)} but got {error.name} = "
+            f"{_toml(error.value)}; write for example {error.name} = {_EXAMPLES[error.name]}."
+        ) from None
     run = {key: _RUN[key](key, value, path.parent) for key, value in table.items() if key in _RUN}
     targets = _targets(table["targets"]) if "targets" in table else ()
     return Configuration(path, targets, MappingProxyType(options), MappingProxyType(run))
+
+
+def _toml(value: object) -> str:
+    """Return a value as TOML writes it."""
+    if isinstance(value, str | bool):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key} = {_toml(each)}' for key, each in value.items())}}}"
+    return str(value)
 
 
 def _targets(value: object) -> tuple[str, ...]:
@@ -111,25 +142,27 @@ def _targets(value: object) -> tuple[str, ...]:
         )
     if isinstance(value, list) and all(isinstance(target, str) and target for target in value):
         return tuple(value)
-    raise UsageError(f"Expected a list of text but got targets = {value!r}; write targets = ['models/*.py'].")
+    raise UsageError(
+        f'Expected a list of text but got targets = {_toml(value)}; write targets = ["models/*.py"].'
+    )
 
 
 def _flag(key: str, value: object, _folder: Path) -> bool:
     if isinstance(value, bool):
         return value
-    raise UsageError(f"Expected true or false but got {key} = {value!r}; leave it out for false.")
+    raise UsageError(f"Expected true or false but got {key} = {_toml(value)}; leave it out for false.")
 
 
 def _jobs(key: str, value: object, _folder: Path) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value
-    raise UsageError(f"Expected a number of processes but got {key} = {value!r}; write {key} = 2.")
+    raise UsageError(f"Expected a number of processes but got {key} = {_toml(value)}; write {key} = 2.")
 
 
 def _file(key: str, value: object, folder: Path) -> str:
     if isinstance(value, str) and value:
         return str(folder / value)
-    raise UsageError(f"Expected the name of a file but got {key} = {value!r}; write it as text.")
+    raise UsageError(f"Expected the name of a file but got {key} = {_toml(value)}; write it as text.")
 
 
 _RUN: Mapping[str, Callable[[str, object, Path], Any]] = {

@@ -16,6 +16,14 @@ class UsageError(GradcheckError, ValueError):
     """An argument, option or file cannot be used."""
 
 
+class OptionError(UsageError):
+    """An option has a value that cannot be used; ``expected`` says what can."""
+
+    def __init__(self, message: str, expected: str, name: str, value: object) -> None:
+        super().__init__(message)
+        self.expected, self.name, self.value = expected, name, value
+
+
 class TargetError(GradcheckError):
     """A target cannot be loaded or run."""
 

@@ -9,13 +9,37 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from gradcheck.errors import UsageError
 
 _SOURCES = (".py", ".pyi", ".ipynb")
 _START = 4096  # bytes, in which a file says what it is
+
+
+_start: ContextVar[str | None] = ContextVar("start", default=None)
+
+
+@contextmanager
+def staying_here() -> Iterator[None]:
+    """Show paths from the working folder as it is now, and come back to it: code that runs may leave it."""
+    folder = os.getcwd()
+    token = _start.set(_start.get() or folder)
+    try:
+        yield
+    finally:
+        _start.reset(token)
+        os.chdir(folder)
+
+
+def near(file: str | os.PathLike[str]) -> str | None:
+    """Return a file's path from the working folder, None where it does not lie below."""
+    start = Path(_start.get() or os.getcwd())
+    path = Path(file).resolve()
+    return str(path.relative_to(start)) if path.is_relative_to(start) else None
 
 
 def write_whole(path: str | os.PathLike[str], text: str, what: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from gradcheck.errors import UsageError
+from gradcheck.errors import OptionError, UsageError
 from gradcheck.suggest import did_you_mean
 from gradcheck.variations.names import NAMES
 
@@ -177,7 +177,7 @@ def _name(value: object) -> str | None:
 
 
 def _expected(what: str, name: str, value: object, advice: str) -> UsageError:
-    return UsageError(f"Expected {what} but got {name}={_short(value)}; {advice}.")
+    return OptionError(f"Expected {what} but got {name}={_short(value)}; {advice}.", what, name, value)
 
 
 def _short(value: object) -> str:

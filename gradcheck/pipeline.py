@@ -23,6 +23,7 @@ from gradcheck.numerical.derivative import line_step
 from gradcheck.options import Options
 from gradcheck.progress import Watch
 from gradcheck.report.records import Verdict
+from gradcheck.report.words import counted
 from gradcheck.screening import Screening, screen
 from gradcheck.subjects.base import Subject
 
@@ -71,6 +72,7 @@ class Outcome:
         return any(probe.estimate.kink for probe in [*probes, *self.joint])
 
 
+@np.errstate(all="ignore")  # infinite inputs and gradients are judged, and no fault of ours
 def examine_subject(
     subject: Subject, options: Options, dtypes: Mapping[str, str], locate_seconds: float = suspects.SECONDS
 ) -> Outcome:
@@ -229,8 +231,8 @@ def _judge_nonfinite(outcome: Outcome, finding: Finding, finite: np.ndarray) -> 
             true = estimate.value / float(scales[i])
             _fail(
                 finding,
-                f"{where.size} of {finite.size} entries are NaN or infinite, "
-                f"at {list(index)} where finite differences give {true:.6g}",
+                f"{where.size} of {counted(finite.size, 'entry')} are NaN or "
+                f"infinite,{f' at {list(index)}' if index else ''} where finite differences give {true:.6g}",
             )
             return
     finding.notes.append(

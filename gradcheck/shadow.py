@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
-import os
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from gradcheck.errors import UsageError
+from gradcheck.files import near
 
 _HOME = Path(__file__).resolve().parents[1]
 LIBRARIES = tuple(
@@ -81,8 +81,7 @@ def _concerned(error: BaseException | None) -> Iterator[tuple[str, ModuleType | 
 
 
 def _near(file: str) -> str:
-    path = Path(file).resolve()
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else file
+    return near(file) or file
 
 
 def _found(name: str) -> Path | None:

@@ -15,7 +15,8 @@ def did_you_mean(name: str, known: Iterable[str], listing: str = "") -> str:
     or no name is known, nothing is added.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    near = [each for each in names if each.casefold() == name.casefold() and each != name][:2]
+    near = near or difflib.get_close_matches(name, names, n=2, cutoff=0.6)
     if near:
         return f" Did you mean {' or '.join(map(repr, near))}?"
     if not listing or not names:

@@ -102,7 +102,7 @@ def _arrays(subject: TorchSubject, outcome: Outcome) -> dict[str, np.ndarray]:
     }
     for path, u in zip(subject.output_paths, _pulled(outcome).cotangents, strict=True):
         if u.numel() <= _LARGEST:
-            found[f"the cotangent of the output{path}"] = directions.to_numpy(u)
+            found[f"the cotangent of {f'output{path}' if path else 'the output'}"] = directions.to_numpy(u)
     return found
 
 

@@ -12,6 +12,8 @@ from gradcheck.options import Options
 if TYPE_CHECKING:
     from gradcheck.report.records import Report
 
+_OF_CASES = {"rtol", "atol", "effort", "seed", "name"}
+
 
 def verify(
     function: Callable[..., Any],
@@ -92,4 +94,6 @@ def verify_case(case: Any, engine: Any, **options: Any) -> Report:
     """
     from gradcheck.verify_engine import verify_engine
 
+    for name in set(options) & (set(Options.__dataclass_fields__) - _OF_CASES):
+        raise UsageError(f"{name} is about functions, and an engine on a case has none of it; leave it out.")
     return verify_engine(case, engine, Options.of(**options))

@@ -39,9 +39,7 @@ def verify_handwritten(
     start = time.perf_counter()
     if options.order == 2 or options.reference is not None:
         wrong = "order=2" if options.order == 2 else "reference"
-        raise UsageError(
-            f"{wrong} needs a torch function, a NumPy gradient has one order and one reference: leave it out."
-        )
+        raise UsageError(f"{wrong} is for PyTorch functions; for a hand-written gradient leave it out.")
     own = HandWritten(loss, params, gradient, value_and_gradient, options.name)
     for name in options.allow:
         if name not in own.variables:
@@ -63,9 +61,16 @@ def verify_handwritten(
         parameters=results,
         cost=Cost(outcome.exam.forward_evaluations, 2, time.perf_counter() - start),
         seed=options.seed,
-        notes=(*own.notes, *outcome.notes, *explanation.story(found)),
+        notes=(*own.notes, *outcome.notes, *explanation.story(found), *_without_variations(options)),
         options=options.to_dict(),
     )
+
+
+def _without_variations(options: Options) -> tuple[str, ...]:
+    """Say that variations asked for by name are not tried, which pyproject.toml may do for other targets."""
+    if not isinstance(options.variations, frozenset) or not options.variations:
+        return ()
+    return ("variations are for PyTorch and JAX functions: none was tried of this hand-written gradient",)
 
 
 def _results(

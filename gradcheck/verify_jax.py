@@ -62,7 +62,7 @@ def verify_jax(
     start = time.perf_counter()
     if options.order == 2 or options.reference is not None:
         wrong = "order=2" if options.order == 2 else "reference"
-        raise UsageError(f"{wrong} needs a torch function; for a JAX function leave it out.")
+        raise UsageError(f"{wrong} is for PyTorch functions; for a JAX function leave it out.")
     subject = make(function, args, kwargs, options.name)
     for name in options.allow:
         if name not in subject.variables:
@@ -197,7 +197,7 @@ def _facts(subject: JaxSubject, outcome: Outcome) -> Facts:
     }
     arrays = {name: a for name, a in subject.arrays.items() if name not in subject.variables}
     for path, u in zip(subject.output_paths, outcome.pulls[0].cotangents, strict=True):
-        arrays[f"the cotangent of the output{path}"] = directions.to_numpy(u)
+        arrays[f"the cotangent of {f'output{path}' if path else 'the output'}"] = directions.to_numpy(u)
     return Facts(numbers=explanation.numbers_of(shapes), arrays=arrays)
 
 

@@ -24,6 +24,7 @@ from docs_pages import DOCS, blocks
 ELSEWHERE = {"diagnoses.md", "tutorial-numpy.md", "engines.md"}
 EXTRAS = {"tutorial-jax.md": "jax"}  # pages that an optional library is needed for
 PAGES = sorted(path.name for path in DOCS.glob("*.md") if path.name not in ELSEWHERE)
+INSTALL = next(block.text for block in blocks("../README.md") if "pip install" in block.text)
 LANGUAGES = {"python", "console", "bash", "text", "toml", "yaml", "json"}
 # What depends on the machine: times, error bars, rounding errors, counts that these decide.
 _VARIES = re.compile(
@@ -65,6 +66,8 @@ def test_the_page_is_true(page, folder):
             assert_same(block.text.splitlines(), printed.splitlines(), place)
         elif block.language == "console":
             run_session(block.text, place)
+        elif block.language == "bash" and "pip install" in block.text:
+            assert block.text == INSTALL, f"{place} installs otherwise than the README"
         elif block.language == "bash":
             run_shell(block.text, place)
 

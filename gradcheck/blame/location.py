@@ -19,6 +19,8 @@ from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
+from gradcheck.files import near
+
 _OURS = str(Path(__file__).parents[1]) + os.sep
 _SUBJECT = str(Path(__file__).parents[1] / "subjects" / "torch" / "subject.py")
 _LAYOUT = str(Path(_SUBJECT).with_name("layout.py"))
@@ -47,8 +49,7 @@ class Place:
 def _shown(file: str) -> str:
     if file.startswith("<"):
         return file
-    relative = os.path.relpath(file)
-    return file if relative.startswith("..") else relative
+    return near(file) or file
 
 
 @functools.cache

@@ -17,6 +17,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     nothing is wrong, but something is inconclusive. 130 and 143: stopped by Ctrl-C, or asked to terminate;
     what was found so far is shown and written. 141: whatever read the output has gone away.
     """
+    try:
+        status = _status(arguments)
+    except KeyboardInterrupt:
+        print("gradcheck: stopped before anything was verified.", file=sys.stderr)
+        status = 130
+    sys.exit(status)
+
+
+def _status(arguments: Sequence[str] | None) -> int:
     import click
 
     from gradcheck.cli.command import cli
@@ -35,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except SystemExit as error:  # ours is made below: code that was verified must not choose the status
         click.echo(f"gradcheck: what is verified ended the program (SystemExit: {error.code}).", err=True)
         status = 2
-    except (KeyboardInterrupt, click.Abort):
-        status = 130
+    except click.Abort:
+        raise KeyboardInterrupt from None
     except OSError as error:  # standard output on a full disk, for example
         click.echo(f"gradcheck: {error}", err=True)
         status = 2
@@ -44,11 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         hidden = hiding_module(error)
         if hidden:
             click.echo(f"gradcheck: {hidden}", err=True)
-            sys.exit(2)
+            return 2
         traceback.print_exc()
         click.echo("gradcheck itself failed. Please report this, with the command and the above.", err=True)
         status = 2  # not 1, which says that a gradient is wrong
-    sys.exit(status or 0)
+    return status or 0
 
 
 def _print_anything() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from gradcheck._version import __version__
 from gradcheck.cli.journal import Entry, Journal
@@ -24,7 +24,10 @@ class Collector:
         self._failures: list[Failure] = []
         self._operations: list[Operation] = []
         for entry in journal.done:
-            self.add(entry.group, entry.report, generated=entry.generated)
+            if isinstance(entry.result, Failure):
+                self.fail(entry.result)
+            else:
+                self.add(entry.group, entry.result, generated=entry.generated)
 
     def start(self) -> None:
         """Start the clock and the journal: what was loaded so far does not count."""
@@ -55,9 +58,16 @@ class Collector:
         """Take the counts by operation of an engine."""
         self._operations += operations
 
-    def fail(self, target: str, message: str) -> None:
-        """Take what could not be verified at all."""
-        self._failures.append(Failure(target, message))
+    def fail(self, failure: Failure, key: str = "") -> None:
+        """Take what could not be verified at all; ``key`` as in ``add``."""
+        self._failures.append(failure)
+        if key:
+            self._journal.append(Entry(key, "", False, failure))
+
+    def blame_grader(self, names: Collection[str], grader: Failure) -> None:
+        """Take the failures of these submissions as one, of the grader's own."""
+        self._failures = [failure for failure in self._failures if failure.target not in names]
+        self._failures.append(grader)
 
     def run(self, *, complete: bool) -> Run:
         """Return everything taken so far; ``complete`` says whether that is all there was to verify."""
@@ -84,6 +94,8 @@ def exit_status(run: Run, *, allow_inconclusive: bool) -> int:
 
     A submission that could not be verified is as wrong as one whose gradient is.
     """
+    if any(failure.noun == "grader" for failure in run.failures):
+        return 1 if run.verdict is Verdict.FAIL else 2
     if run.verdict is Verdict.FAIL or (run.each is not None and run.failures):
         return 1
     if run.failures or not run.reports:  # a gate that verifies nothing must not be green

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gradcheck.cli.request import Request
 from gradcheck.cli.targets import attempt
 from gradcheck.errors import UsageError
-from gradcheck.report.run import SAVED, Operation
+from gradcheck.report.run import SAVED, Failure, Operation
 from gradcheck.report.words import counted
 from gradcheck.shadow import require_own
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from gradcheck.cli.work import Work
     from gradcheck.engines.base import Engine
     from gradcheck.report.records import Report
-    from gradcheck.suite import Failure, Problem, SuiteResult
+    from gradcheck.suite import Failure as Failing
+    from gradcheck.suite import Problem, SuiteResult
 
 _SHOWN = 3  # smallest cases told in full
 
@@ -91,7 +92,7 @@ class Saved:
             with imports_from(self.named.root):
                 report, message = attempt(partial(verify_case, case, self.named.engine, **options), path)
             if report is None:
-                _fail(path, message, screen, collector)
+                _fail(Failure(path, message, noun="case"), screen, collector)
             else:
                 report = replace(report, reproduce=_replay(self.named, path, options))
                 collector.add(SAVED, report)
@@ -139,7 +140,7 @@ class Generated:
         with imports_from(self.named.root):
             result, message = attempt(suite, spec or self.named.engine.name)
         if result is None:
-            _fail(spec or self.named.engine.name, message, screen, collector)
+            _fail(Failure(spec or self.named.engine.name, message, noun="engine"), screen, collector)
         else:
             self._conclude(result, screen, collector)
 
@@ -152,12 +153,18 @@ class Generated:
         )
         for note in result.notes:
             screen.text(f"note: {note}")
-        for case, message in _problems(result).items():
-            _fail(case, message, screen, collector)
+        for problem, others in _problems(result):
+            more = f" and {counted(others, 'more case')}" if others else ""
+            told = f"{problem.case}{more}: {problem.message}"
+            traced = f"{told}\n{problem.trace}" if problem.trace else told
+            collector.fail(Failure(problem.case, traced, others + 1, "case"))
+            screen.error(traced if self.request.verbose else told)
+            if problem.command:
+                screen.text(f"  reproduce: {problem.command}")
         skipped = sum(row.skipped for row in result.families)
         if skipped and skipped == result.cases and not collector.done:
             name = self.named.spec or result.engine
-            _fail(name, _supports_nothing(name, skipped), screen, collector)
+            _fail(Failure(name, _supports_nothing(name, skipped), noun="engine"), screen, collector)
         saved = {failure.path: failure for failure in reversed(result.failures) if failure.path}
         for failure in [*reversed(saved.values())][:_SHOWN]:
             screen.text("\n".join(_smallest(failure)))
@@ -165,9 +172,9 @@ class Generated:
             raise KeyboardInterrupt
 
 
-def _fail(name: str, message: str, screen: Screen, collector: Collector) -> None:
-    collector.fail(name, message)
-    screen.error(message)
+def _fail(failure: Failure, screen: Screen, collector: Collector) -> None:
+    collector.fail(failure)
+    screen.error(failure.message)
 
 
 def _supports_nothing(name: str, skipped: int) -> str:
@@ -177,20 +184,16 @@ def _supports_nothing(name: str, skipped: int) -> str:
     )
 
 
-def _problems(result: SuiteResult) -> Mapping[str, str]:
-    """Return each thing that an engine did instead of answering once, by the first case that it befell."""
+def _problems(result: SuiteResult) -> Iterator[tuple[Problem, int]]:
+    """Yield each thing that an engine did instead of answering once, with in how many more cases it did."""
     alike: dict[str, list[Problem]] = {}
     for problem in result.problems:
         # The message says what went wrong before it says, in parentheses, on which graph.
         alike.setdefault(problem.message.partition(" (")[0], []).append(problem)
-    told = {}
-    for first, *others in alike.values():
-        more = f" and {counted(len(others), 'more case')}" if others else ""
-        told[first.case] = f"{first.case}{more}: {first.message}"
-    return told
+    yield from ((first, len(others)) for first, *others in alike.values())
 
 
-def _smallest(failure: Failure) -> Iterator[str]:
+def _smallest(failure: Failing) -> Iterator[str]:
     """Yield the smallest case that fails: its graph, its file, and a program in the engine's own words."""
     nodes = failure.minimal.graph.nodes
     yield f"smallest case that fails like {failure.case.name}: {failure.path}"

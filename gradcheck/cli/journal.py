@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from gradcheck.errors import UsageError
+from gradcheck.report.decode import decode
+from gradcheck.report.encode import encode
 from gradcheck.report.json import from_dict, to_dict
 from gradcheck.report.records import Report
+from gradcheck.report.run import Failure
 
 if TYPE_CHECKING:
     from gradcheck.cli.request import Request
@@ -27,12 +30,12 @@ _FORMAT = {"format": "gradcheck journal", "version": 1}
 
 @dataclass(frozen=True)
 class Entry:
-    """A report, the group that it belongs to, and the key by which it is not made again."""
+    """A report or why there is none, its group, and the key by which it is not made again."""
 
     key: str
     group: str
     generated: bool
-    report: Report
+    result: Report | Failure
 
 
 class Journal:
@@ -101,8 +104,20 @@ def _data(entry: Entry) -> dict[str, Any]:
         "key": entry.key,
         "group": entry.group,
         "generated": entry.generated,
-        "report": to_dict(entry.report),
+        **(
+            {"failure": encode(entry.result, Failure)}
+            if isinstance(entry.result, Failure)
+            else {"report": to_dict(entry.result)}
+        ),
     }
+
+
+def _result(data: Mapping[str, Any]) -> Report | Failure:
+    if "failure" not in data:
+        return from_dict(data["report"])
+    failure = decode(data["failure"], Failure, "failure")
+    assert isinstance(failure, Failure)
+    return failure
 
 
 def _read(path: Path, asked: Any) -> Iterator[Entry]:
@@ -116,6 +131,6 @@ def _read(path: Path, asked: Any) -> Iterator[Entry]:
     for line in lines:
         try:
             data = json.loads(line)
-            yield Entry(data["key"], data["group"], data["generated"], from_dict(data["report"]))
+            yield Entry(data["key"], data["group"], data["generated"], _result(data))
         except (ValueError, KeyError, TypeError):  # cut off when the run was killed
             return

@@ -68,6 +68,11 @@ def make_request(given: Mapping[str, Any], configuration: Configuration) -> Requ
     if given["accept"] is not None and (baseline is None or not given["accept"].strip()):
         raise UsageError("--accept takes the reason, and needs --baseline FILE to record it in; give both.")
     _check_each(given)
+    for name in ("cases", "family"):
+        if given["case"] and given[name]:
+            raise UsageError(
+                f"--case names saved cases, and --{name} is about generated ones; give one of them."
+            )
     generated = given["cases"] is not None or given["family"] or given["case"]
     return Request(
         targets=given["targets"] or (() if generated else specs(configuration)),
@@ -98,7 +103,7 @@ def _check_each(given: Mapping[str, Any]) -> None:
     """Refuse what does not go with a folder of submissions, or only with one."""
     if given["each"] is None:
         for name in ("only", "time_limit"):
-            if given[name]:
+            if given[name] not in (None, ()):
                 raise UsageError(
                     f"--{name.replace('_', '-')} is about submissions; give --each FOLDER as well."
                 )
@@ -113,7 +118,9 @@ def _check_each(given: Mapping[str, Any]) -> None:
             raise UsageError(f"--{name} is about cases for an engine, not about submissions; leave it out.")
     limit = given["time_limit"]
     if limit is not None and not 0 < limit < math.inf:
-        raise UsageError(f"Expected a number of seconds but got --time-limit {limit}; use for example 60.")
+        raise UsageError(
+            f"Expected a positive number of seconds but got --time-limit {limit:g}; use for example 60."
+        )
 
 
 def _variations(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gradcheck.cli.request import Request
-from gradcheck.errors import GradcheckError
+from gradcheck.errors import EngineError, GradcheckError
 from gradcheck.report.records import Report
+from gradcheck.report.run import Failure
 from gradcheck.shadow import hiding_module
 from gradcheck.targets import Target, load, run_target
-from gradcheck.targets.excerpt import in_words
+from gradcheck.targets.excerpt import excerpt, in_words
 
 if TYPE_CHECKING:
     from gradcheck.cli.collect import Collector
@@ -48,7 +49,7 @@ class Targets:
         following = [*targets[1:], *targets[-1:]]
         for after, (target, report, message) in zip(following, self._outcomes(targets), strict=True):
             if report is None:
-                collector.fail(target.spec, message)
+                collector.fail(Failure(target.spec, message))
                 screen.error(message)
             else:
                 collector.add(target.spec.rpartition(":")[0], report, target.spec)
@@ -74,6 +75,8 @@ def attempt(verify: Callable[[], Found], name: str) -> tuple[Found | None, str]:
         return verify(), ""
     except GradcheckError as error:
         text = str(error)
+        if isinstance(error, EngineError) and error.__cause__ is not None:
+            text += f"\n{excerpt(error.__cause__)}"
         return None, text if text.startswith(name) or name in text.partition("\n")[0] else f"{name}: {text}"
     except BrokenPipeError:  # ours: what a target raises has been put into words already
         raise

@@ -47,8 +47,10 @@ def verify(request: Request) -> int:
     run = collector.run(complete=status is None)
     if known is not None and request.baseline is not None:
         if request.accept is not None:
+            told = baseline.accepted(run, known, request.accept, request.baseline)
             known = baseline.updated(run, known, request.accept)
             baseline.write(known, request.baseline)
+            screen.text(told)
         run = baseline.compare(run, known)
     _tell(run, request, screen)
     if status is not None:

@@ -10,6 +10,7 @@ from gradcheck.cli.generated import NamedEngine, generated_works
 from gradcheck.cli.request import Request
 from gradcheck.cli.screen import Screen
 from gradcheck.errors import TargetError, UsageError
+from gradcheck.report.run import Failure
 
 if TYPE_CHECKING:
     from gradcheck.cli.collect import Collector
@@ -42,11 +43,11 @@ def plan(request: Request, screen: Screen, collector: Collector) -> list[Work]:
 
         return [submissions(request, screen)]
     targets, engines, failures = _load(request)
-    _check_generated_options(request, targets, engines)
+    _check_generated_options(request, targets, engines, failures)
     works = list(_works(request, targets, engines, failures))
     screen.alone = len(targets) == 1
     for spec, message in failures:
-        collector.fail(spec, message)
+        collector.fail(Failure(spec, message))
         screen.error(message)
     return works
 
@@ -91,7 +92,7 @@ def _with_defaults(target: Target, request: Request) -> Target:
 
 
 def _check_generated_options(
-    request: Request, targets: Sequence[Target], engines: Sequence[NamedEngine]
+    request: Request, targets: Sequence[Target], engines: Sequence[NamedEngine], failures: Sequence[object]
 ) -> None:
     given = [
         name
@@ -107,3 +108,14 @@ def _check_generated_options(
             f"{given[0]} is about cases for an engine, but {request.targets[0]} is no engine; "
             "leave one of them out."
         )
+    about = {"order": "--order", "variations": _variations_flag(request)}
+    ignored = [flag for name, flag in about.items() if name in request.overrides]
+    if ignored and not targets and not failures:
+        raise UsageError(
+            f"{ignored[0]} is about targets, and engines on cases have none of it; leave it out, or name a "
+            "target."
+        )
+
+
+def _variations_flag(request: Request) -> str:
+    return "--variations" if request.overrides.get("variations") else "--no-variations"

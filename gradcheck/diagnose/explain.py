@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -65,8 +65,15 @@ def diagnose(discrepancies: Mapping[str, Discrepancy], facts: Facts | None = Non
     for name in scene.order + tuple(name for name in scene.samples if name not in scene.order):
         diagnoses = _explain(scene.samples[name], scene)
         if diagnoses:
-            found[name] = diagnoses
+            found[name] = tuple(_spelled(diagnosis, name) for diagnosis in diagnoses)
     return Findings(found, joint_explanations(scene, found), enters_between(scene), profile(scene))
+
+
+def _spelled(diagnosis: Diagnosis, name: str) -> Diagnosis:
+    """Return a diagnosis with the possessive that a name in s has."""
+    if not name.endswith("s"):
+        return diagnosis
+    return replace(diagnosis, message=diagnosis.message.replace(f"{name}'s ", f"{name}' "))
 
 
 def _explain(sample: Sample, scene: Scene) -> tuple[Diagnosis, ...]:

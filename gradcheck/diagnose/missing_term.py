@@ -41,7 +41,8 @@ def _project(error: Array, basis: Array) -> complex | None:
 def _message(sample: Sample, scene: Scene, basis: Basis, coefficient: float) -> str:
     name, size = sample.name, number(abs(coefficient))
     named = scene.name_coefficient(coefficient)
-    term = f"{size} × {basis.words}{named.in_brackets(size) if named else ''}"
+    times = "" if size == "1" else f"{size} × "
+    term = f"{times}{basis.words}{named.in_brackets(size) if named else ''}"
     if coefficient > 0:
         message = f"{name}'s gradient has the term {term} too many"
         question = "is a penalty in the gradient that is not in the loss, or a term added twice?"

@@ -30,7 +30,7 @@ def unexplained(sample: Sample, nearest: Hypothesis | None) -> Diagnosis:
         return _no_effect(sample)
     wrong, known = int(sample.wrong.sum()), sample.true.size
     details = _details(sample)
-    looked = "entries" if sample.complete else "entries looked at"
+    looked = ("entry" if known == 1 else "entries") + ("" if sample.complete else " looked at")
     parts = [
         f"No known mistake explains {sample.name}'s gradient: {wrong} of {known} {looked} are wrong",
         f"errors relative to the largest entry: {_histogram_words(details['histogram'])}",

@@ -17,8 +17,8 @@ def number(value: complex) -> str:
 
 
 def count(n: int, of: int, what: str = "entries") -> str:
-    """Return "3 of 40 entries"."""
-    return f"{n} of {of} {what}"
+    """Return "3 of 40 entries", "1 of 1 entry"."""
+    return f"{n} of {of} {'entry' if of == 1 and what == 'entries' else what}"
 
 
 def listing(items: Iterable[object], most: int = 6) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck.errors import EngineError, UsageError
+from gradcheck.report.words import counted, with_article
 
 if TYPE_CHECKING:
     from reference_impl import Graph
@@ -206,8 +207,8 @@ def _require_finite(name: str, answer: Answer) -> None:
             index = tuple(bad[0].tolist())
             place = f" at {list(index)}" if index else ""
             raise NonFiniteError(
-                f"Engine {name!r} returned {what} with {len(bad)} of {array.size} entries not finite (first "
-                f"{array[index]}{place}); look for a division by zero or an overflow there.",
+                f"Engine {name!r} returned {what} with {len(bad)} of {counted(array.size, 'entry')} not "
+                f"finite (first {array[index]}{place}); look for a division by zero or an overflow there.",
                 answer,
             )
 
@@ -223,7 +224,7 @@ def _raised(error: BaseException) -> str:
 def _kind(returned: object) -> str:
     if isinstance(returned, np.ndarray):
         return f"an array of dtype {returned.dtype}"
-    return "None" if returned is None else f"a {type(returned).__name__}"
+    return "None" if returned is None else with_article(type(returned).__name__)
 
 
 def _listed(names: Iterable[str]) -> str:

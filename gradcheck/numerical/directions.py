@@ -44,7 +44,9 @@ def _stored(template: Array, dense: Array) -> Array:
     if template.layout is not torch.sparse_coo:
         return dense.sparse_mask(template.detach())
     indices = template.detach().coalesce().indices()
-    return torch.sparse_coo_tensor(indices, dense[tuple(indices)], template.shape, is_coalesced=True)
+    return torch.sparse_coo_tensor(
+        indices, dense[tuple(indices)], template.shape, is_coalesced=True, check_invariants=False
+    )
 
 
 def to_numpy(array: Array) -> np.ndarray:
@@ -149,7 +151,9 @@ def _compressed(template: Array, values: Array) -> Array:
         if rows
         else (template.ccol_indices(), template.row_indices())
     )
-    return torch.sparse_compressed_tensor(outer, inner, values, template.shape, layout=template.layout)
+    return torch.sparse_compressed_tensor(
+        outer, inner, values, template.shape, layout=template.layout, check_invariants=False
+    )
 
 
 def room_for(value: Array) -> Array | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from types import TracebackType
 
@@ -31,7 +32,7 @@ def show_only_theirs(error: BaseException) -> None:
 def _without_ours(link: TracebackType | None) -> TracebackType | None:
     kept = []
     while link is not None:
-        if not link.tb_frame.f_code.co_filename.startswith(_OURS):
+        if not link.tb_frame.f_code.co_filename.startswith((_OURS, contextlib.__file__)):
             kept.append(link)
         link = link.tb_next
     chain = None

@@ -85,7 +85,10 @@ def _seed(config: pytest.Config) -> int | None:
         return secrets.randbelow(2**32)
     if given is None or given.isdecimal():
         return None if given is None else int(given)
-    raise UsageError(f"Expected a number or 'random' but got --gradcheck-seed {given}; use for example 0.")
+    raise UsageError(
+        f"Expected 'random' or an integer that is not negative but got --gradcheck-seed {given}; use for "
+        "example 0."
+    )
 
 
 def _from_ini(config: pytest.Config, names: Iterable[str]) -> dict[str, Any]:
@@ -114,6 +117,12 @@ def _targets(config: pytest.Config) -> frozenset[Path]:
     found: set[Path] = set()
     for pattern in config.getini("gradcheck_targets"):
         matches = {path for path in root.glob(pattern) if path.is_file()}
+        file, colon, name = pattern.rpartition(":")
+        if not matches and colon and (root / file).is_file():
+            raise UsageError(
+                f"gradcheck_targets names files, but {pattern!r} names one target; write {file!r}, and "
+                f"choose tests with: pytest -k {name}"
+            )
         if not matches:
             what = "matches" if glob.has_magic(pattern) else "is"
             raise UsageError(f"No file {what} {pattern!r} below {root}; correct gradcheck_targets.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from gradcheck.report.encode import encode
 from gradcheck.report.records import ParameterResult, Report, Verdict
 from gradcheck.report.run import Against, Discrepancy, Run, concluded
 from gradcheck.report.table import worst
+from gradcheck.report.words import counted
 
 _FORMAT = {"format": "gradcheck baseline", "version": 1}
 # Another machine rounds otherwise; a discrepancy that grows or shrinks by more is another one.
 _SAME = 2.0
+_VARIATION = "variation "
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def discrepancies(report: Report) -> Iterator[Discrepancy]:
         return
     found = [_of_parameter(report, r) for r in report.parameters.values() if r.verdict is not Verdict.PASS]
     found += [
-        Discrepancy(report.name, f"variation {variation.name}", variation.verdict)
+        Discrepancy(report.name, f"{_VARIATION}{variation.name}", variation.verdict)
         for variation in report.variations
         if variation.verdict not in (Verdict.PASS, None)
     ]
@@ -44,29 +46,66 @@ def discrepancies(report: Report) -> Iterator[Discrepancy]:
 def compare(run: Run, baseline: Baseline) -> Run:
     """Return the run with its discrepancies told apart, and the verdict that remains.
 
-    What the baseline knows of targets that were not verified is neither known nor gone.
+    What the baseline knows of targets, parameters and variations that were not tried is neither known nor
+    gone.
     """
-    found = {(d.target, d.what): d for report in run.reports for d in discrepancies(report)}
-    recorded = {(d.target, d.what): d for d in baseline.known}
+    found = {_key(d): d for report in run.reports for d in discrepancies(report)}
+    recorded = {_key(d): d for d in baseline.known}
     both = [(recorded[key], now) for key, now in found.items() if key in recorded]
-    verified = {report.name for report in run.reports}
+    reports = {_place(report.name): report for report in run.reports}
     against = Against(
         known=tuple(replace(now, reason=then.reason) for then, now in both if _is_same(then, now)),
         changed=tuple(replace(now, reason=then.reason) for then, now in both if not _is_same(then, now)),
         new=tuple(now for key, now in found.items() if key not in recorded),
-        gone=tuple(d for key, d in recorded.items() if key not in found and d.target in verified),
+        gone=tuple(d for key, d in recorded.items() if key not in found and _was_tried(d, reports)),
     )
     counting = (d.verdict for d in (*against.new, *against.changed))
     return replace(run, against=against, verdict=concluded(run.reports, counting))
+
+
+def _was_tried(d: Discrepancy, reports: Mapping[str, Report]) -> bool:
+    """Whether a discrepancy would have been told of, had it occurred: what was not tried has not gone."""
+    report = reports.get(_place(d.target))
+    if report is None:
+        return False
+    if d.what.startswith(_VARIATION):
+        tried = {each.name for each in report.variations if each.verdict is not None}
+        return d.what.removeprefix(_VARIATION) in tried
+    return d.what == "" or bool(report.parameters)
+
+
+def _key(d: Discrepancy) -> tuple[str, str]:
+    return _place(d.target), d.what
+
+
+def _place(target: str) -> str:
+    """Return a target's name as it is from the working folder, however its file was named."""
+    file, colon, name = target.rpartition(":")
+    if not file.endswith(".py"):
+        return target
+    path = Path(os.path.abspath(file))
+    here = Path.cwd()
+    return f"{path.relative_to(here).as_posix() if path.is_relative_to(here) else file}{colon}{name}"
 
 
 def updated(run: Run, baseline: Baseline, reason: str) -> Baseline:
     """Return the baseline that knows everything in a run; ``reason`` is that of new and changed ones."""
     against = compare(run, baseline).against or Against()
     fresh = tuple(replace(d, reason=reason) for d in (*against.changed, *against.new))
-    seen = {report.name for report in run.reports}
-    elsewhere = tuple(d for d in baseline.known if d.target not in seen)
-    return Baseline(tuple(sorted((*elsewhere, *against.known, *fresh), key=lambda d: (d.target, d.what))))
+    settled = {_key(d) for d in (*against.known, *fresh, *against.gone)}
+    untried = tuple(d for d in baseline.known if _key(d) not in settled)
+    known = (replace(d, target=_place(d.target)) for d in (*untried, *against.known, *fresh))
+    return Baseline(tuple(sorted(known, key=lambda d: (d.target, d.what))))
+
+
+def accepted(run: Run, baseline: Baseline, reason: str, path: str) -> str:
+    """Return the sentence that says what ``updated`` records, and where."""
+    against = compare(run, baseline).against or Against()
+    fresh, known = len(against.new) + len(against.changed), len(against.known)
+    said = [f"recorded in {path}: {counted(fresh, 'discrepancy')}" + (f" ({reason})" if fresh else "")]
+    if known:
+        said.append(f"{known} known before, for the reason given then; to give another, edit the file")
+    return "; ".join(said)
 
 
 def read(path: str | os.PathLike[str]) -> Baseline:

@@ -14,6 +14,7 @@ from gradcheck.report.decode import decode
 from gradcheck.report.encode import encode
 from gradcheck.report.records import Report
 from gradcheck.report.run import Run
+from gradcheck.report.words import with_article
 
 VERSION = 1
 FORMATS: Mapping[str, type] = {"gradcheck report": Report, "gradcheck run": Run}
@@ -44,7 +45,7 @@ def _read(data: Mapping[str, Any], kind: type) -> Any:
     name = next(name for name, of in FORMATS.items() if of is kind)
     if not isinstance(data, Mapping):
         raise ValueError(
-            f"Expected a {name} but got a {type(data).__name__}; read the JSON into a dict first."
+            f"Expected a {name} but got {with_article(type(data).__name__)}; read the JSON into a dict first."
         )
     if data.get("format", name) != name:
         raise ValueError(f"Expected a {name} but got format={data['format']!r}.")

@@ -33,10 +33,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Failure:
-    """A target that could not be loaded or run, and why; the message may be a traceback."""
+    """A target that could not be loaded or run, and why; the message may have a traceback below.
+
+    ``noun`` is what could not be verified, and ``count`` how many of them for the same reason: cases on
+    which an engine raised, for example. A "grader" is one that fails whatever the submission.
+    """
 
     target: str
     message: str
+    count: int = 1
+    noun: str = "target"
 
 
 @dataclass(frozen=True)

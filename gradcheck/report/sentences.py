@@ -122,7 +122,8 @@ def parameter_lines(result: ParameterResult) -> list[str]:
     lines += _number_lines(result)
     if result.wrong is not None:
         lines += _place_lines(result.wrong)
-    lines += [_diagnosis(diagnosis) for diagnosis in result.diagnoses]
+    told = {what_is_wrong(result), *lines}
+    lines += [line for line in map(_diagnosis, result.diagnoses) if line not in told]
     lines += [f"note: {plain(note)}" for note in result.notes]
     if result.waived is not None and result.verdict is not Verdict.PASS:
         lines.append(f"waived: {plain(result.waived)}")
@@ -192,7 +193,7 @@ def variation_line(variation: VariationResult) -> str:
     outcome = "skipped" if variation.verdict is None else WORDS[variation.verdict]
     told = f"variation {plain(variation.name)}: {outcome}"
     if variation.message:
-        told += f", {plain(variation.message)}"
+        told += f", {plain(variation.message).removeprefix('skipped: ')}"
     return told + (f" ({listed(variation.parameters)})" if variation.parameters else "")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from statistics import median
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_STYLES = {"pass": "green", "FAIL": "bold red", "inconclusive": "yellow"}
+_STYLES = {"pass": "green", "FAIL": "bold red", "error": "bold red", "inconclusive": "yellow"}
 _NUMERICAL = "finite differences"
 _LEAST_NAME = 24
 _FAMILY_TITLES = (
@@ -44,37 +44,47 @@ def resolution(reports: Iterable[Report]) -> float | None:
 
 def conclusion(run: Run) -> str:
     """Return the sentence that says how the run ended."""
-    reports, failures = run.reports, len(run.failures)
+    reports, failures = run.reports, [failure for failure in run.failures if failure.noun != "grader"]
     nouns = {group.noun for group in run.groups if group.reports} or {"target"}
     what = "submission" if run.each is not None else nouns.pop() if len(nouns) == 1 else "subject"
     standing = [run.standing(report) for report in reports]
     counts = {verdict: standing.count(verdict) for verdict in Verdict}
-    of = counted(len(reports) + (failures if run.each is not None else 0), what)
+    of = counted(len(reports) + (len(failures) if run.each is not None else 0), what)
     parts = []
     if counts[Verdict.FAIL]:
         parts.append(f"{counts[Verdict.FAIL]} of {of} with a wrong gradient")
     if counts[Verdict.INCONCLUSIVE]:
         parts.append(f"{counts[Verdict.INCONCLUSIVE]} of {of} not resolved")
-    if failures:
-        parts.append(f"{failures} of {of}" if run.each is not None else counted(failures, "target"))
-        parts[-1] += " not verified"
-    verdict = _final(run)
+    parts += _not_verified(run, of)
+    if run.failures and len(parts) == 1 and reports:
+        parts.append(f"{len(reports):,} right")
     ends = [] if run.complete else ["stopped before the end"]
     if not parts and not reports:
         return ", ".join(["nothing was verified", *ends])
     known = len(run.against.known) if run.against else 0
     right = f"{of}, no discrepancy but {known} known" if known else f"{of}, every gradient right"
     said = ", ".join(parts) or right
-    return ", ".join([f"{WORDS[verdict]}: {said}", *ends])
+    return ", ".join([f"{_final(run)}: {said}", *ends])
 
 
-def _final(run: Run) -> Verdict:
-    """Return the verdict that counts what could not be verified; that of a submission is its own fault."""
-    if not run.failures:
-        return run.verdict
-    if run.each is not None:
-        return Verdict.FAIL
-    return Verdict.INCONCLUSIVE if run.verdict is Verdict.PASS else run.verdict
+def _not_verified(run: Run, of: str) -> Iterator[str]:
+    """Yield how many things could not be verified, by what they are."""
+    counts: dict[str, int] = {}
+    for failure in run.failures:
+        counts[failure.noun] = counts.get(failure.noun, 0) + failure.count
+    for noun, count in counts.items():
+        if noun == "grader":
+            yield f"the grader cannot be used, {counted(count, 'submission')} not verified"
+        else:
+            yield (f"{count} of {of}" if run.each is not None else counted(count, noun)) + " not verified"
+
+
+def _final(run: Run) -> str:
+    """Return the word that counts what could not be verified; that of a submission is its own fault."""
+    if not run.failures or run.verdict is Verdict.FAIL:
+        return WORDS[run.verdict]
+    grader = any(failure.noun == "grader" for failure in run.failures)
+    return "FAIL" if run.each is not None and not grader else "error"
 
 
 def show_summary(run: Run, console: Console, *, verbose: bool = False) -> None:
@@ -92,7 +102,7 @@ def show_summary(run: Run, console: Console, *, verbose: bool = False) -> None:
         console.print(_targets(reports, console.width))
     for sentence in baseline.sentences(run.against) if run.against else ():
         say(console, plain(sentence), "" if sentence.startswith(("new", "changed")) else "dim")
-    style = _STYLES[WORDS[_final(run)]]
+    style = _STYLES[_final(run)]
     say(console, f"{conclusion(run)} ({_pace(run)})", style)
 
 

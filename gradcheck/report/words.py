@@ -75,6 +75,11 @@ def indices(values: Sequence[Sequence[int]], more: int) -> str:
     return ", ".join(shown) + (f" and {rest:,} more" if rest > 0 else "")
 
 
+def with_article(noun: str) -> str:
+    """Return ``noun`` with the article that fits: "a list", "an int"."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
 def counted(count: int, noun: str) -> str:
     """Return ``count`` and ``noun`` in the number that fits: "1 entry", "2 entries"."""
     if count == 1:

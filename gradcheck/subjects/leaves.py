@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import UsageError
+from gradcheck.report.words import with_article
 from gradcheck.subjects.structure import ROOT
 
 Array = NDArray[Any]
@@ -89,8 +90,9 @@ def scalar(result: Any, who: str) -> Array:
     """
     if isinstance(result, tuple | list):
         raise UsageError(
-            f"{who} returned a {type(result).__name__} of {len(result)}, but a loss is one number: return "
-            "only that, or pass a function that returns (loss, gradient) as value_and_gradient=."
+            f"{who} returned {with_article(type(result).__name__)} of {len(result)}, but a loss is one "
+            "number: return only that, or pass a function that returns (loss, gradient) as "
+            "value_and_gradient=."
         )
     if result is None:
         raise UsageError(f"{who} returned None: is its return statement missing?")

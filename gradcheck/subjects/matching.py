@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.errors import UsageError
+from gradcheck.report.words import with_article
 from gradcheck.subjects.structure import ROOT, child_name, children, flatten
 from gradcheck.suggest import did_you_mean
 
@@ -67,7 +68,8 @@ def _in_order(names: list[str], leaves: Mapping[str, Any], given: Any, matched: 
             f"{', '.join(names)}: return the gradients in the same structure as the parameters."
         )
     matched.notes.append(
-        f"gradients were returned in a {type(given).__name__} and taken in the order {', '.join(names)}"
+        f"gradients were returned in {with_article(type(given).__name__)} and taken in the order "
+        + ", ".join(names)
     )
     for name, item in zip(names, items, strict=True):
         matched.claims[name] = _array(name, leaves[name], item, matched)
@@ -75,10 +77,10 @@ def _in_order(names: list[str], leaves: Mapping[str, Any], given: Any, matched: 
 
 def _describe(given: Any) -> str:
     if isinstance(given, list | tuple):
-        return f"a {type(given).__name__} of {len(given)}"
-    return (
-        f"an array of shape {given.shape}" if isinstance(given, np.ndarray) else f"a {type(given).__name__}"
-    )
+        return f"{with_article(type(given).__name__)} of {len(given)}"
+    if isinstance(given, np.ndarray):
+        return f"an array of shape {given.shape}"
+    return with_article(type(given).__name__)
 
 
 def _walk(node: Any, given: Any, path: str, matched: Matched) -> None:
@@ -109,7 +111,7 @@ def _walk_keys(inner: Sequence[tuple[Any, Any]], given: Any, path: str, matched:
         used = key if key in found else _alias(key, found, keys)
         if used is None:
             hint = did_you_mean(str(key), [str(k) for k in found if k not in keys])
-            reason = f"the gradient has no key {key!r}.{hint}"
+            reason = f"the gradient has no key {key!r}" + (f";{hint.replace(' Did', ' did')}" if hint else "")
             _absent(child, name, reason, matched)
             continue
         _walk(child, found.pop(used), name, matched)

@@ -16,6 +16,7 @@ from gradcheck.report.records import Report, Verdict
 from gradcheck.suite.blame import blame_nodes
 from gradcheck.suite.parts import supported_part
 from gradcheck.suite.records import Outcome
+from gradcheck.targets.excerpt import excerpt
 from gradcheck.verification import verify_case
 
 
@@ -43,7 +44,8 @@ def examine(case: Case, engine: Engine, options: Mapping[str, Any], seed: int = 
         return Outcome(case, skipped=True, unsupported=lacking)
     except EngineError as error:
         seconds = time.perf_counter() - start
-        return Outcome(case, unsupported=lacking, error=str(error), seconds=seconds)
+        where = excerpt(error.__cause__) if error.__cause__ is not None else ""
+        return Outcome(case, unsupported=lacking, error=str(error), trace=where, seconds=seconds)
     return Outcome(
         case,
         report,

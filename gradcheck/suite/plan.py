@@ -43,13 +43,36 @@ TURNS = ("operation", "mlp", "operation", "dag", "operation", "block", "operatio
 COMPLEX_TURNS = (*TURNS, "complex", "complex")
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What to run, made ticket by ticket: a run of a night has more of them than a list should hold."""
+
+    lecture: int
+    turns: tuple[str, ...]
+    cases: int
+    seed: int
+
+    def __len__(self) -> int:
+        """How many cases there are."""
+        return self.lecture + self.cases
+
+    def __iter__(self) -> Iterator[Ticket]:
+        """Yield the tickets in order."""
+        yield from (Ticket(LECTURE, i) for i in range(self.lecture))
+        yield from _generated(self.turns, self.cases, self.seed)
+
+    def __getitem__(self, part: slice) -> tuple[Ticket, ...]:
+        """Return some of the tickets."""
+        return tuple(islice(self, *part.indices(len(self))))
+
+
 def tickets(
     cases: int,
     seed: int,
     families: Sequence[str] | None,
     include_lecture: bool,
     complex_numbers: bool = False,
-) -> tuple[Ticket, ...]:
+) -> Plan:
     """Return what to run: ``cases`` generated ones, the families taking turns, after the worked examples.
 
     Case number k of a family has the seed ``seed`` + k, so that one family's cases do not depend on which
@@ -66,8 +89,7 @@ def tickets(
     for name, number in (("cases", cases), ("seed", seed)):
         if number < 0:
             raise UsageError(f"Expected a number that is not negative but got {name}={number}.")
-    lecture = [Ticket(LECTURE, i) for i in range(len(lecture_cases()))] if include_lecture else []
-    return (*lecture, *_generated(turns, cases, seed))
+    return Plan(len(lecture_cases()) if include_lecture else 0, turns, cases, seed)
 
 
 def _generated(turns: Sequence[str], cases: int, seed: int) -> Iterator[Ticket]:

@@ -17,7 +17,8 @@ class Outcome:
 
     ``unsupported`` names the operations that the engine lacks; ``case`` is then the part that it has, and
     ``skipped`` says that there is none. ``report`` is None in that case, and where the engine answered with
-    no gradients at all: then ``error`` says what it did. ``resolution`` is the median relative uncertainty
+    no gradients at all: then ``error`` says what it did, and ``trace`` where in its own code it raised, if it
+    did. ``resolution`` is the median relative uncertainty
     over the case's gradients.
     """
 
@@ -26,6 +27,7 @@ class Outcome:
     skipped: bool = False
     unsupported: tuple[str, ...] = ()
     error: str = ""
+    trace: str = ""
     resolution: float | None = None
     seconds: float = 0.0
 
@@ -87,10 +89,17 @@ class Failure:
 
 @dataclass(frozen=True)
 class Problem:
-    """A case on which the engine raised, or returned no gradients."""
+    """A case on which the engine raised, or returned no gradients.
+
+    ``trace`` is the engine's own traceback. ``path`` is where the smallest case like it was saved, None for
+    a further one of its kind; ``command`` shows it again.
+    """
 
     case: str
     message: str
+    trace: str = ""
+    path: str | None = None
+    command: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -76,10 +76,10 @@ def run_suite(
     if jobs < 1:
         raise UsageError(f"Expected at least one process but got jobs={jobs}.")
     include = include_lecture if include_lecture is not None else not families
-    every = tickets(cases, seed, families, include, has_complex_numbers(engine))
-    planned = [ticket for ticket in every if ticket.name not in done or ticket.family == LECTURE]
+    plan = tickets(cases, seed, families, include, has_complex_numbers(engine))
+    left = (ticket for ticket in plan if ticket.name not in done or ticket.family == LECTURE)
     run = _Run(engine, Counterexamples(engine, given, spec=spec, folder=folder), on_result, on_skip, seed)
-    outcomes, note = _outcomes(planned, engine, given, jobs, load)
+    outcomes, note = _outcomes(left, len(plan) - len(done), engine, given, jobs, load)
     complete = True
     with closing(outcomes):
         try:
@@ -91,13 +91,15 @@ def run_suite(
 
 
 def _outcomes(
-    planned: Sequence[Ticket],
+    planned: Iterator[Ticket],
+    count: int,
     engine: Engine,
     options: Mapping[str, Any],
     jobs: int,
     load: Callable[[], Engine] | None,
 ) -> tuple[Outcomes, str]:
-    if min(jobs, len(planned) // _TOO_FEW) <= 1:
+    jobs = min(jobs, count // _TOO_FEW)
+    if jobs <= 1:
         return serial(planned, engine, options), ""
     packed = sendable(engine, load)
     if packed is None:
@@ -131,7 +133,7 @@ class _Run:
             self._failures.append(failure)
             report = failure.report
         if outcome.error:
-            self._problems.append(Problem(outcome.case.name, outcome.error))
+            self._problems.append(self._counterexamples.take_problem(outcome))
         self._tally.add(outcome)
         if report is not None and self._on_result is not None:
             self._on_result(report, outcome.case)

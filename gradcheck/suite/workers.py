@@ -12,10 +12,11 @@ import os
 import pickle
 import signal
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from gradcheck.engines.base import Engine
@@ -30,7 +31,7 @@ _AHEAD = 3  # chunks in flight for each worker
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def serial(tickets: Sequence[Ticket], engine: Engine, options: Mapping[str, Any]) -> Outcomes:
+def serial(tickets: Iterable[Ticket], engine: Engine, options: Mapping[str, Any]) -> Outcomes:
     """Yield the outcome of each case, in this process."""
     from gradcheck.suite.examine import examine
 
@@ -51,24 +52,23 @@ def sendable(engine: Engine, load: Callable[[], Engine] | None) -> bytes | None:
 
 
 def parallel(
-    tickets: Sequence[Ticket], packed: bytes, by_loading: bool, options: Mapping[str, Any], jobs: int
+    tickets: Iterable[Ticket], packed: bytes, by_loading: bool, options: Mapping[str, Any], jobs: int
 ) -> Outcomes:
     """Yield the outcome of each case, in order, from ``jobs`` processes.
 
     Raises:
         EngineError: where a process dies, or the engine cannot be made there.
     """
-    chunks = [tickets[i : i + _CHUNK] for i in range(0, len(tickets), _CHUNK)]
     before = set(multiprocessing.active_children())
     with _one_thread_each():
         pool = ProcessPoolExecutor(
-            min(jobs, len(chunks)),
+            jobs,
             multiprocessing.get_context("spawn"),
             initializer=_begin,
             initargs=(packed, by_loading, dict(options)),
         )
         try:
-            yield from _in_order(pool, chunks, jobs)
+            yield from _in_order(pool, _chunks(tickets), jobs)
         except BrokenProcessPool as error:
             raise EngineError(
                 "A worker process died, or could not make the engine; run again with --jobs 1 to see why."
@@ -81,7 +81,13 @@ def parallel(
         pool.shutdown()
 
 
-def _in_order(pool: ProcessPoolExecutor, chunks: list[Sequence[Ticket]], jobs: int) -> Iterator[Outcome]:
+def _chunks(tickets: Iterable[Ticket]) -> Iterator[Sequence[Ticket]]:
+    left = iter(tickets)
+    while chunk := tuple(islice(left, _CHUNK)):
+        yield chunk
+
+
+def _in_order(pool: ProcessPoolExecutor, chunks: Iterable[Sequence[Ticket]], jobs: int) -> Iterator[Outcome]:
     waiting: deque[Future[list[Outcome]]] = deque()
     for chunk in chunks:
         waiting.append(pool.submit(_run, chunk))

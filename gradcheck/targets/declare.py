@@ -7,8 +7,11 @@ mark is an attribute.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
@@ -16,6 +19,9 @@ from gradcheck.errors import UsageError
 from gradcheck.options import ARGUMENTS, Options
 
 MARK = "__gradcheck_target__"
+FAULT = "__gradcheck_fault__"  # why a function that is marked cannot be verified
+
+_loading: ContextVar[bool] = ContextVar("loading", default=False)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -51,10 +57,25 @@ def target(function: Function | None = None, /, **options: Any) -> Function | Ca
     Raises:
         UsageError: for an option that cannot be used, or a function that needs more than one argument.
     """
-    if function is None:
+    if function is not None:
+        return _mark(function, check_keywords(options))
+    try:
         checked = check_keywords(options)
-        return lambda marked: _mark(marked, checked)
-    return _mark(function, check_keywords(options))
+    except UsageError as error:
+        if not _loading.get():
+            raise
+        return partial(_mark_faulty, fault=str(error))
+    return lambda marked: _mark(marked, checked)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Let a target that is declared wrongly be one that says so: the others in its file go on."""
+    token = _loading.set(True)
+    try:
+        yield
+    finally:
+        _loading.reset(token)
 
 
 def check_keywords(given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -73,11 +94,20 @@ def _mark(function: Function, options: Mapping[str, Any]) -> Function:
         )
     needed = needed_arguments(function)
     if len(needed) > 1:
-        raise UsageError(
+        fault = (
             f"A target takes no arguments, or one, a submission, but {function.__qualname__} needs "
             f"{', '.join(needed)}; make them inside the function, or give them defaults."
         )
+        if not _loading.get():
+            raise UsageError(fault)
+        return _mark_faulty(function, fault)
     setattr(function, MARK, options)
+    return function
+
+
+def _mark_faulty(function: Function, fault: str) -> Function:
+    setattr(function, MARK, {})
+    setattr(function, FAULT, fault)
     return function
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from gradcheck.files import near
 from gradcheck.shadow import LIBRARIES, hiding_module
 
 _OURS = Path(__file__).resolve().parents[1]
@@ -14,11 +14,7 @@ _OURS = Path(__file__).resolve().parents[1]
 
 def in_words(error: BaseException) -> str:
     """Return the error's kind and message on one line, and what is behind it where that is known."""
-    told = (
-        " ".join("".join(traceback.format_exception_only(error)).split())
-        if _is_syntax(error)
-        else _one(error)
-    )
+    told = _one(error)
     hidden = hiding_module(error)
     return f"{told} ({hidden.removesuffix('.')})" if hidden else told
 
@@ -50,13 +46,14 @@ def raised_by_user(error: BaseException, root: Path | None = None) -> bool:
     return bool(sides) and sides[-1]
 
 
+def passed_through(error: BaseException, root: Path | None = None) -> bool:
+    """Whether an error came by a frame of the user's."""
+    return any(_is_theirs(frame.f_code.co_filename, root) for frame in _frames(error.__traceback__))
+
+
 def _one(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _is_syntax(error: BaseException) -> bool:
-    return isinstance(error, SyntaxError)
 
 
 def _frames(link: TracebackType | None) -> list[FrameType]:
@@ -91,5 +88,4 @@ def _is_theirs(filename: str, root: Path | None) -> bool:
 
 def _near(filename: str) -> str:
     """Return a file's name relative to the working folder where it lies below."""
-    path = Path(filename).resolve()
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else filename
+    return near(filename) or filename

@@ -8,8 +8,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.errors import TargetError, UsageError
+from gradcheck.report.words import listed, with_article
 from gradcheck.suggest import did_you_mean
-from gradcheck.targets.declare import MARK, needed_arguments
+from gradcheck.targets.declare import FAULT, MARK, needed_arguments
 from gradcheck.targets.modules import Loaded, load_file, load_module
 from gradcheck.targets.record import Target
 
@@ -50,6 +51,8 @@ def root_of(spec: str) -> Path:
 
 def _split(spec: str) -> tuple[str, str]:
     """Split at the last colon, unless it is that of a Windows drive."""
+    if not spec.strip():
+        raise UsageError("Expected FILE or FILE:TARGET but got an empty name; name what to verify.")
     place, colon, name = spec.rpartition(":")
     if not colon or "\\" in name or "/" in name:
         return spec, ""
@@ -84,13 +87,17 @@ def _all(loaded: Loaded) -> tuple[Target, ...]:
     engines = [name for name, value in vars(loaded.module).items() if _is_engine(value)]
     if engines:
         raise TargetError(
-            f"{loaded.spec} has no target, but an engine; verify it with: gradcheck verify "
+            f"{loaded.spec} has no target, but {_engines(engines)}; verify it with: gradcheck verify "
             f"{loaded.spec}:{engines[0]}"
         )
     raise TargetError(
         f"{loaded.spec} has no target; decorate a function that returns (model, input) with "
         "@gradcheck.target."
     )
+
+
+def _engines(names: list[str]) -> str:
+    return "an engine" if len(names) == 1 else f"{len(names)} engines ({listed(names, 5)})"
 
 
 def _named(loaded: Loaded, name: str) -> tuple[Target, ...] | Engine:
@@ -121,8 +128,8 @@ def _named(loaded: Loaded, name: str) -> tuple[Target, ...] | Engine:
             "value_and_gradients(graph, values)."
         )
     raise TargetError(
-        f"{loaded.spec}:{name} is a {type(value).__name__}, neither a target nor an engine; write a "
-        "function that returns (model, input) and decorate it with @gradcheck.target."
+        f"{loaded.spec}:{name} is {with_article(type(value).__name__)}, neither a target nor an engine; "
+        "write a function that returns (model, input) and decorate it with @gradcheck.target."
     )
 
 
@@ -159,6 +166,7 @@ def _target(loaded: Loaded, name: str, function: Any) -> Target:
         name=name,
         function=function,
         options=getattr(function, MARK, {}),
+        fault=getattr(function, FAULT, ""),
         spec=f"{loaded.spec}:{name}",
         file=loaded.file,
         line=code.co_firstlineno if code is not None and loaded.holds(code.co_filename) else None,

@@ -17,7 +17,8 @@ from types import ModuleType
 
 from gradcheck.errors import TargetError, UsageError
 from gradcheck.suggest import did_you_mean
-from gradcheck.targets.excerpt import excerpt, in_words
+from gradcheck.targets.declare import loading
+from gradcheck.targets.excerpt import excerpt, in_words, passed_through
 from gradcheck.targets.place import imports_from
 from gradcheck.targets.seeding import seeded
 
@@ -49,7 +50,7 @@ def load_file(place: str) -> Loaded:
     path = _existing(place)
     root, name = _root_and_name(path)
     if path not in _FILES:
-        with imports_from(root), seeded(None), _told(place, f"python {place}", root):
+        with imports_from(root), seeded(None), _told(place, f"python {place}", root), loading():
             _FILES[path] = importlib.import_module(name) if "." in name else _execute(path, name)
         _require_same(_FILES[path], path)
     return Loaded(_FILES[path], place, place, root)
@@ -63,7 +64,7 @@ def load_module(name: str) -> Loaded:
         TargetError: where importing it raises; the text is the user's own traceback.
     """
     root = Path.cwd().resolve()
-    with imports_from(root), seeded(None), _told(name, f"python -c 'import {name}'", root):
+    with imports_from(root), seeded(None), _told(name, f"python -c 'import {name}'", root), loading():
         try:
             module = importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -135,8 +136,10 @@ def _require_same(module: ModuleType, path: Path) -> None:
 def _told(place: str, command: str, root: Path) -> Iterator[None]:
     try:
         yield
-    except UsageError:
-        raise
+    except UsageError as error:
+        if not passed_through(error, root):
+            raise
+        raise TargetError(f"{place} cannot be loaded: {error}\n{excerpt(error, root)}") from error
     except SystemExit as error:
         raise TargetError(
             f"{place} ends the program ({in_words(error)}) when it is loaded; put what should run only as a "

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from gradcheck.files import staying_here
 from gradcheck.shadow import hides
 
 # The modules that were loaded from each folder, by name.
@@ -32,7 +33,8 @@ def imports_from(root: Path | None) -> Iterator[None]:
     before = set(sys.modules)
     sys.path.insert(0, str(root))
     try:
-        yield
+        with staying_here():
+            yield
     finally:
         if str(root) in sys.path:
             sys.path.remove(str(root))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gradcheck.errors import TargetError
-from gradcheck.report.words import listed
+from gradcheck.report.words import listed, with_article
 from gradcheck.targets.declare import Arguments, arguments
 
 # A mapping may be returned in place of a tuple; these of its keys are passed by position.
@@ -20,8 +20,8 @@ class Target:
     """A function that returns the arguments of ``verify``; one for submissions takes one argument.
 
     ``spec`` is what the command line calls it ("models/mlp.py:mlp"); ``options`` are the keywords of its
-    decorator; ``root`` is the folder from which its imports are resolved, None where it was imported as a
-    module.
+    decorator, and ``fault`` what is wrong with them; ``root`` is the folder from which its imports are
+    resolved, None where it was imported as a module.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Target:
     file: str | None = None
     line: int | None = None
     root: Path | None = None
+    fault: str = ""
 
 
 def as_arguments(returned: object, spec: str) -> Arguments:
@@ -65,9 +66,9 @@ def _described(returned: object) -> str:
     if returned is None:
         return "nothing"
     if isinstance(returned, tuple):
-        first = f" whose first element is a {type(returned[0]).__name__}" if returned else ""
+        first = f" whose first element is {with_article(type(returned[0]).__name__)}" if returned else ""
         return f"a tuple of length {len(returned)}{first}, not a function or module"
     if isinstance(returned, Mapping):
         lacking = " and ".join(repr(name) for name in _POSITIONAL if name not in returned)
         return f"a mapping without {lacking}, but with {listed(list(map(repr, returned)))}"
-    return f"a {type(returned).__name__}"
+    return with_article(type(returned).__name__)

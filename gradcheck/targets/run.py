@@ -27,6 +27,8 @@ def run_target(target: Target, **overrides: Any) -> Report:
         TargetError: where its function or its forward pass raises; the text is the user's own traceback.
         UsageError: where an argument or option cannot be used.
     """
+    if target.fault:
+        raise TargetError(f"{target.spec}: {target.fault}")
     checked = check_keywords(overrides)
     seed = checked.get("seed", target.options.get("seed", 0))
     with imports_from(target.root), seeded(seed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -58,6 +59,9 @@ def run(context: Context, seconds_per_pull: float) -> tuple[VariationResult, ...
             results.append(VariationResult(name, None, _PYTORCHS_OWN))
         else:
             results.append(_one(name, VARIATIONS[name], context))
+    if isinstance(context.options.variations, frozenset):
+        others = sorted(context.options.variations - set(wanted))
+        results += [VariationResult(name, None, "skipped: it is one of JAX functions") for name in others]
     return tuple(results)
 
 
@@ -78,7 +82,9 @@ def _wanted(chosen: bool | frozenset[str]) -> list[str]:
 
 def _one(name: str, variation: Callable[[Context], VariationResult], context: Context) -> VariationResult:
     try:
-        return variation(context)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the circumstances are of our making, and nobody else's to mend
+            return variation(context)
     except Skip as reason:
         return VariationResult(name, None, f"skipped: {reason}")
     except BackwardError as error:

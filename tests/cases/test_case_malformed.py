@@ -27,7 +27,8 @@ MALFORMED = [
         "format",
         ["format"],
         "cake",
-        r"at \$: expected the key \"format\" to be \"gradcheck case\" but got 'cake'; is this a case\.",
+        r"at \$: expected the key \"format\" to be \"gradcheck case\" but got 'cake'; name a file that "
+        r"cases.save wrote\.",
         True,
     ),
     (

@@ -367,6 +367,56 @@ def test_a_baseline_accepts_what_is_found_and_stops_at_what_is_new(run):
     assert "give both" in run("model.py:wrong", "--accept", "why")[2]
 
 
+def test_accepting_says_what_is_recorded_and_that_reasons_stay(run):
+    known = ("--baseline", "known.json", "--accept")
+    _, out, _ = run("model.py:wrong", *known, "issue 12")
+    assert "recorded in known.json: 1 discrepancy (issue 12)\n" in out
+    _, out, _ = run("model.py:wrong", *known, "issue 13")
+    assert "recorded in known.json: 0 discrepancies; 1 known before, for the reason given then; to" in out
+
+
+def test_a_target_is_known_however_its_file_is_named(run, tmp_path):
+    known = ("--baseline", "known.json")
+    run("./model.py:wrong", *known, "--accept", "issue 12")
+    assert '"model.py:wrong"' in (tmp_path / "known.json").read_text()
+    assert run("model.py:wrong", *known)[0] == 0
+    assert run(f"{tmp_path}/model.py:wrong", *known)[0] == 0
+
+
+def test_a_target_that_is_declared_wrongly_does_not_hide_the_others(run, tmp_path):
+    more = "@gradcheck.target(effort='all')\ndef odd(): pass\n@gradcheck.target\ndef needs(a, b): pass\n"
+    (tmp_path / "model.py").write_text(textwrap.dedent(TARGETS) + more)
+    status, out, err = run("model.py")
+    assert status == 1
+    assert "model.py:right: pass" in out
+    assert "model.py:odd: Expected 'probe', 'auto' or 'every' but got effort='all'" in err
+    assert "model.py:needs: A target takes no arguments, or one, a submission, but needs needs a, b" in err
+    assert run("model.py:odd", "--jobs", "2")[0] == 2
+
+
+def test_what_was_not_verified_is_an_error_beside_what_is_right(run):
+    out = run("model.py:right", "model.py:broken")[1]
+    assert "\nerror: 1 target not verified, 1 right (" in out
+
+
+def test_a_target_that_changes_the_folder_changes_no_output(run, tmp_path):
+    (tmp_path / "other").mkdir()
+    moves = "def moves():\n    import os\n    os.chdir('other')\n    return abs, 'pass'\n"
+    (tmp_path / "model.py").write_text(textwrap.dedent(TARGETS) + moves)
+    assert run("model.py:moves", "model.py:right", "--json", "r.json")[0] == 0
+    assert (tmp_path / "r.json").exists()
+
+
+def test_ctrl_c_before_anything_is_loaded_is_one_sentence(run, monkeypatch):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gradcheck.configuration.find", interrupt)
+    status, out, err = run("model.py")
+    assert (status, out) == (130, "")
+    assert err.strip() == "gradcheck: stopped before anything was verified."
+
+
 def test_a_stopped_run_goes_on_where_it_ended(run, tmp_path, calls):
     command = ("model.py:wrong", "model.py:stop", "model.py:right")
     assert run(*command)[0] == 130

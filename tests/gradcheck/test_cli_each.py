@@ -11,12 +11,15 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gradcheck.cli import main
 from gradcheck.cli.each.find import find_submissions
 from gradcheck.cli.each.process import Processes
+from gradcheck.cli.each.verify import Found
+from gradcheck.cli.each.work import graders_fault
 from gradcheck.errors import UsageError
 from gradcheck.report.each import rows
 from gradcheck.report.json import run_from_dict
@@ -131,6 +134,7 @@ def test_a_failure_keeps_what_was_printed_last(graded):
     (failure,) = [f for f in read(folder).failures if f.target == "crashes.py"]
     assert "\n  | Fatal Python error: Aborted" in failure.message
     assert 'crashes.py", line 4 in loss' in failure.message
+    assert "gradcheck/cli" not in failure.message
 
 
 def test_the_command_of_a_row_gives_that_row_in_full(graded, monkeypatch, capsys):
@@ -177,6 +181,86 @@ def test_ctrl_c_keeps_what_is_done_also_behind_one_that_is_not(tmp_path):
     assert read(tmp_path).complete is False
 
 
+def test_a_resumed_run_keeps_what_could_not_be_verified(tmp_path):
+    slow = SLOW.replace("'ready'", "'again'")
+    write(tmp_path, {"a.py": "1 / 0", "b.py": RIGHT, "c.py": SLOW, "d.py": RIGHT})
+    words = [sys.executable, "-m", "gradcheck", "verify", "--each", "handed in", "grader.py"]
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE)
+    until = time.monotonic() + 60
+    while not (tmp_path / "ready").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    (tmp_path / "handed in" / "a.py").write_text(slow)
+    (tmp_path / "handed in" / "c.py").write_text(RIGHT)
+    done = verify(tmp_path, "--resume", "--json", "r.json")
+    assert "resumed with 2 results" in done.stdout
+    assert not (tmp_path / "again").exists()
+    assert [failure.target for failure in read(tmp_path).failures] == ["a.py"]
+    assert done.returncode == 1
+
+
+FAULTY = """
+    import gradcheck
+
+    @gradcheck.target
+    def early(submission):
+        raise ValueError("mine")
+
+    @gradcheck.target
+    def number(submission):
+        return 3
+
+    @gradcheck.target
+    def late(submission):
+        return submission.gradient({"w": 1.0})["nothing"]
+
+    @gradcheck.target(effort="bogus")
+    def bogus(submission):
+        return submission
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "submissions", "status", "words"),
+    [
+        ("early", 1, 2, "grader.py:early fails whatever the submission: raised ValueError: mine"),
+        ("number", 2, 2, "grader.py:number fails whatever the submission: returned an int"),
+        ("late", 2, 2, "grader.py:late fails whatever the submission: raised KeyError: 'nothing'"),
+        ("late", 1, 1, "a0.py raised KeyError: 'nothing'"),
+        ("bogus", 1, 2, "grader.py:bogus: Expected 'probe', 'auto' or 'every' but got effort='bogus'"),
+    ],
+)
+def test_a_fault_of_the_grader_is_no_fault_of_the_submissions(
+    tmp_path, monkeypatch, capsys, target, submissions, status, words
+):
+    write(tmp_path, {f"a{i}.py": RIGHT for i in range(submissions)})
+    (tmp_path / "grader.py").write_text(textwrap.dedent(FAULTY))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        main(["verify", "--each", "handed in", f"grader.py:{target}"])
+    out, err = capsys.readouterr()
+    assert left.value.code == status, out
+    assert words in err
+    if status == 2 and target != "bogus":
+        assert f"error: the grader cannot be used, {submissions} submission" in out
+
+
+def test_what_submissions_get_wrong_in_different_ways_is_theirs():
+    def outcome(name, message, suspicion="possible", report=None):
+        return SimpleNamespace(name=name), Found(report, message, suspicion)
+
+    one, other = outcome("a.py", "a.py raised KeyError"), outcome("b.py", "b.py raised KeyError")
+    assert graders_fault([one, other]) == "raised KeyError"
+    for third in (
+        outcome("c.py", "c.py raised TypeError"),
+        outcome("c.py", "c.py raised KeyError", ""),
+        outcome("c.py", "", "", object()),
+    ):
+        assert graders_fault([one, other, third]) == ""
+
+
 def test_a_process_ends_in_time_with_what_it_started(tmp_path):
     child = "import time, pathlib; time.sleep(2); pathlib.Path('late').touch()"
     code = (
@@ -206,7 +290,7 @@ def test_after_a_stop_nothing_is_started():
         (["--each", "nowhere", "grader.py"], "Cannot look for submissions in nowhere: No such file"),
         (["--each", "empty", "grader.py"], "There is no submission in empty; put files"),
         (["--each", "handed in", "grader.py", "--only", "ana.py"], "Did you mean 'anna.py'?"),
-        (["--each", "handed in", "grader.py", "--time-limit", "0"], "Expected a number of seconds"),
+        (["--each", "handed in", "grader.py", "--time-limit", "0"], "Expected a positive number of seconds"),
         (["--each", "handed in", "grader.py", "--cases", "3"], "--cases is about cases for an engine"),
         (["--each", "handed in", "plain.py"], "plain.py:alone takes no submission"),
         (["--each", "handed in", "broken.py"], "broken.py cannot be loaded: ZeroDivisionError"),

@@ -175,7 +175,24 @@ def test_an_engine_that_does_anything_but_answer_is_no_success(run, engine, sent
     assert sentence in err
     assert len(err.splitlines()) == 1
     assert "not verified" in out
-    assert not list(tmp_path.rglob("*.json"))
+    saved = list(tmp_path.rglob("*.json"))
+    assert [f"--case {path.relative_to(tmp_path)}" in out for path in saved] == [True] * len(saved)
+
+
+def test_an_engine_that_raises_leaves_its_traceback_and_the_smallest_case(run):
+    status, out, err = run("my_engine.py:raising", "--cases", 3, "-v", "--json", "r.json")
+    assert status == 2
+    assert "error: 17 cases not verified" in out
+    assert 'File "my_engine.py", line 2' in err
+    assert "gradcheck/" not in err
+    (failure,) = run_from_dict(json.loads(Path("r.json").read_text())).failures
+    assert (failure.count, failure.noun) == (17, "case")
+    assert 'raise RuntimeError("out of order")' in failure.message
+    (command,) = [line.split("gradcheck verify ")[1] for line in out.splitlines() if "reproduce" in line]
+    assert len(cases.load(command.split("--case ")[1]).graph.nodes) == 1
+    status, _, err = run(*command.split())
+    assert status == 2
+    assert 'raise RuntimeError("out of order")' in err
 
 
 def test_an_engine_that_exits_on_a_saved_case_is_no_success(run):
@@ -218,6 +235,11 @@ def test_saved_cases_are_verified_by_the_reference_implementation(run):
         (["--case", "helper.py"], "helper.py, at line 1"),
         (["--case", "none.json"], "none.json"),
         (["my_engine.py:engine", "--family", "mpl"], "Did you mean 'mlp'"),
+        (["--case", "none.json", "--cases", "5"], "--case names saved cases, and --cases is about generated"),
+        (["--case", "none.json", "--family", "mlp"], "--case names saved cases, and --family is about"),
+        (["--cases", "5", "--order", "2"], "--order is about targets, and engines on cases have none of it"),
+        (["my_engine.py:engine", "--no-variations"], "--no-variations is about targets, and engines on"),
+        (["--variations", "zeros"], "--variations is about targets, and engines on cases have none"),
     ],
 )
 def test_what_cannot_be_run_is_one_sentence(run, arguments, words):

@@ -72,7 +72,7 @@ def test_the_reference_engine_answers_what_the_reference_implementation_computes
         ),
         ((15.0, {**RIGHT, "x": np.ones((3, 2))}), r"shape \(3, 2\) \(its transpose\)"),
         ((np.ones(2), RIGHT), r"the value with shape \(2,\); return it with the shape \(\)"),
-        ((np.nan, RIGHT), r"the value with 1 of 1 entries not finite \(first nan\)"),
+        ((np.nan, RIGHT), r"the value with 1 of 1 entry not finite \(first nan\)"),
         (
             (15.0, {**RIGHT, "w": np.array([1, np.inf, np.nan])}),
             r"2 of 3 entries not finite \(first inf at",

@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from gradcheck.errors import UsageError
-from gradcheck.files import require_writable, write_whole
+from gradcheck.files import near, require_writable, staying_here, write_whole
 
 
 def test_text_is_written_as_utf8_and_replaces_what_was_there(tmp_path):
@@ -77,3 +77,13 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_other(tmp_path, monkeyp
         write_whole(tmp_path / "report.json", "new", "the report")
     assert os.listdir(tmp_path) == ["report.json"]
     assert (tmp_path / "report.json").read_text() == "old"
+
+
+def test_paths_are_shown_from_where_it_began(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    with staying_here():
+        os.chdir("other")
+        assert near(tmp_path / "model.py") == "model.py"
+        assert near(tmp_path.parent / "model.py") is None
+    assert os.getcwd() == str(tmp_path)

@@ -138,7 +138,7 @@ def test_a_nearly_right_key_is_suggested():
         start,
         gradient=lambda p: {"weigths": X[0], "b": 0.0},
     )
-    assert "Did you mean 'weigths'?" in subject.structural_findings()["weights"].message
+    assert "did you mean 'weigths'?" in subject.structural_findings()["weights"].message
 
 
 def test_further_keys_are_left_aside_with_a_note():

@@ -132,7 +132,7 @@ def test_what_could_not_be_run_is_told_and_is_no_pass():
         Verdict.PASS, (Group("a.py", (report(passing()),)),), (Failure("b.py:<b>", "line 1\n<line> 2"),)
     )
     page = Page(to_html(run))
-    assert "error 1 target not verified." in page.text
+    assert "error 1 target not verified, 1 right." in page.text
     assert "Could not be run b.py:<b> line 1 <line> 2" in page.text
 
 

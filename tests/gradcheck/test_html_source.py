@@ -49,3 +49,13 @@ def test_bytes_that_are_no_text_fall_back(tmp_path):
 
 def test_nothing_known_is_nothing_shown():
     assert lines_around(blame(None, None)) == ()
+
+
+def test_a_blamed_function_is_shown_to_its_end(tmp_path):
+    body = "".join(f"        step({n})\n" for n in range(9))
+    text = f"class F:\n    @staticmethod\n    def backward(\n        ctx, g\n    ):\n{body}\n"
+    text += "        return wrong\n\n"
+    (tmp_path / "model.py").write_text(text + "    def other():\n        pass\n" * 3)
+    for number in (2, 3):
+        lines = [line.text for line in lines_around(blame(f"{tmp_path / 'model.py'}:{number}"))]
+        assert lines[-1] == "        return wrong"

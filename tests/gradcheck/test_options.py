@@ -104,6 +104,18 @@ def test_the_names_of_the_variations_are_those_that_there_are():
     assert (*VARIATIONS, *JAX_ONLY) == NAMES
 
 
+@pytest.mark.parametrize("option", [{"order": 2}, {"variations": False}, {"allow": {"x": "why"}}])
+def test_what_a_case_has_none_of_is_refused(option):
+    with pytest.raises(UsageError, match="is about functions, and an engine on a case has none of it"):
+        gradcheck.verify_case(None, None, **option)
+
+
+def test_variations_by_name_are_not_ignored_in_silence():
+    report = gradcheck.verify(lambda p: float(p**3), 2.0, gradient=lambda p: 3 * p**2, variations={"zeros"})
+    assert report.ok
+    assert any("variations are for PyTorch and JAX functions" in note for note in report.notes)
+
+
 def test_keyword_arguments_that_are_no_mapping_are_refused():
     with pytest.raises(UsageError, match="Expected keyword arguments by name but got kwargs=3; use"):
         gradcheck.verify(abs, 1.0, kwargs=3)

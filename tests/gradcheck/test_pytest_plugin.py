@@ -132,6 +132,13 @@ def test_an_error_in_the_forward_pass_shows_the_users_frames_only(pytester):
     assert "gradcheck/plugin" not in done.stdout.str()
 
 
+def test_an_error_of_usage_shows_no_frame_that_is_not_theirs(pytester):
+    pytester.makepyfile("import torch\ndef test_it(gradcheck):\n    gradcheck(torch.tanh)\n")
+    result = pytester.runpytest_subprocess()
+    result.stdout.fnmatch_lines(["*has no parameter or input that requires grad*"])
+    result.stdout.no_fnmatch_line("*contextlib*")
+
+
 def test_an_error_of_ours_keeps_our_frames(pytester, monkeypatch):
     monkeypatch.setattr(verification, "verify", lambda function, **options: None)
     write(pytester, test_one_py="def test_it(gradcheck):\n    gradcheck(lambda: 'pass')\n")
@@ -218,7 +225,12 @@ def test_options_of_the_ini_file(pytester, calls, line, value):
             "*No file matches 'modles/[*].py' below *correct gradcheck_targets.",
         ),
         ("gradcheck_targets = ops.py", (), "*No file is 'ops.py' below *"),
-        ("", ("--gradcheck-seed", "x"), "*Expected a number or 'random' but got --gradcheck-seed x*"),
+        (
+            "gradcheck_targets = test_one.py:f",
+            (),
+            "*names files, but 'test_one.py:f' names one target; write*",
+        ),
+        ("", ("--gradcheck-seed", "x"), "*Expected 'random' or an integer*got --gradcheck-seed x*"),
         ("", ("--gradcheck-html", "no/such/x.html"), "*Cannot write the HTML report to no/such/x.html*"),
     ],
 )

@@ -78,6 +78,26 @@ def test_a_discrepancy_that_no_longer_occurs_is_told_where_its_target_was_verifi
     assert list(sentences(compare(run_of(), KNOWN).against)) == []
 
 
+def test_what_was_not_tried_is_not_gone():
+    wrong = samples.report(
+        samples.passing(),
+        variations=(VariationResult("zeros", Verdict.FAIL),),
+        verdict=Verdict.FAIL,
+        name="a.py:mlp",
+    )
+    known = updated(run_of(wrong), Baseline(), "issue 12")
+    for variations in ((), (VariationResult("zeros", None, "skipped: over budget"),)):
+        untried = run_of(samples.report(samples.passing(), variations=variations, name="a.py:mlp"))
+        assert list(sentences(compare(untried, known).against)) == []
+        assert updated(untried, known, "why") == known
+    tried = samples.report(
+        samples.passing(), variations=(VariationResult("zeros", Verdict.PASS),), name="a.py:mlp"
+    )
+    assert [d.what for d in compare(run_of(tried), known).against.gone] == ["variation zeros"]
+    failed_early = run_of(samples.report(verdict=Verdict.FAIL, message="no loss", name="a.py:mlp"))
+    assert compare(failed_early, KNOWN).against.gone == ()
+
+
 def test_updating_keeps_reasons_and_other_targets_and_drops_what_is_gone():
     other = samples.report(samples.failing("V"), name="a.py:other")
     both = updated(run_of(other), KNOWN, "issue 13")

@@ -11,6 +11,7 @@ import pytest
 import sample_reports as samples
 
 from gradcheck.report.records import Blame, Diagnosis, VariationResult, Verdict
+from gradcheck.report.sentences import variation_line
 from gradcheck.report.text import make_console, show, to_text
 
 FAILURE = """\
@@ -175,3 +176,14 @@ def test_a_report_without_parameters_has_its_message_first():
 def test_rich_is_loaded_only_to_show():
     code = "import sys, gradcheck.report.text; assert 'rich' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_sentence_is_told_once():
+    told = "W has shape (2, 3), its gradient (3, 2): is it transposed?"
+    result = samples.failing("W", message=told, wrong=None, diagnoses=(Diagnosis("shape", told, 1.0),))
+    assert to_text(samples.report(result)).count(told) == 1
+
+
+def test_a_skipped_variation_says_so_once():
+    skipped = VariationResult("zeros", None, "skipped: over budget")
+    assert variation_line(skipped) == "variation zeros: skipped, over budget"

@@ -15,7 +15,7 @@ from gradcheck.suite.plan import CASES, COMPLEX_TURNS, TURNS, Ticket, tickets
 
 
 def test_families_take_turns_from_the_seed_upward():
-    assert tickets(5, 7, ["dag", "mlp"], include_lecture=False) == (
+    assert tuple(tickets(5, 7, ["dag", "mlp"], include_lecture=False)) == (
         Ticket("dag", 7),
         Ticket("mlp", 7),
         Ticket("dag", 8),
@@ -54,7 +54,14 @@ def test_a_ticket_draws_the_case_that_its_name_says():
 
 
 def test_a_family_named_twice_counts_once():
-    assert tickets(2, 0, ["mlp", "mlp"], include_lecture=False) == (Ticket("mlp", 0), Ticket("mlp", 1))
+    twice = tickets(2, 0, ["mlp", "mlp"], include_lecture=False)
+    assert tuple(twice) == (Ticket("mlp", 0), Ticket("mlp", 1))
+
+
+def test_a_plan_takes_no_room_for_what_is_not_run_yet():
+    plan = tickets(10**12, 0, None, include_lecture=True)
+    assert len(plan) == 10**12 + len(lecture_cases())
+    assert next(iter(plan)).family == "lecture"
 
 
 @pytest.mark.parametrize(

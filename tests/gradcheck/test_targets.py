@@ -369,9 +369,9 @@ def test_the_same_seed_draws_the_same_inputs_and_leaves_no_trace(write, verified
     ("returned", "words"),
     [
         ("None", "returned nothing; return the arguments of verify, for example (model, input)"),
-        ("3", "returned a int"),
+        ("3", "returned an int"),
         ("()", "a tuple of length 0, not a function"),
-        ("(1, 2)", "a tuple of length 2 whose first element is a int"),
+        ("(1, 2)", "a tuple of length 2 whose first element is an int"),
         ("{'loss': abs}", "a mapping without 'params'"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import json
 import math
 import os
@@ -26,7 +27,7 @@ def main() -> None:
     if hasattr(signal, "alarm"):  # ends this process should the parent be killed before it can
         signal.alarm(math.ceil(min(job["limit"], 10**6)) + 5)
     result = Path(job["result"])
-    data = json.dumps(_outcome(job), allow_nan=False)
+    data = json.dumps([*_outcome(job), job.get("suspicion", "")], allow_nan=False)
     beside = result.with_suffix(".new")
     beside.write_text(data, encoding="utf-8")
     os.replace(beside, result)
@@ -45,7 +46,7 @@ def _outcome(job: dict[str, Any]) -> Outcome:
 
 
 def _verify(job: dict[str, Any]) -> Report:
-    from gradcheck.cli.each.load import lacking, load_submission
+    from gradcheck.cli.each.load import lacking, load_submission, suspicion
     from gradcheck.targets.place import imports_from
 
     found = load(job["spec"])
@@ -59,6 +60,8 @@ def _verify(job: dict[str, Any]) -> Report:
         except TargetError as error:
             missing = lacking(error)
             if missing is None:
+                code = getattr(inspect.unwrap(target.function), "__code__", None)
+                job["suspicion"] = suspicion(error, code.co_filename if code else None)
                 raise
             raise TargetError(f"{job['name']} {missing}") from error
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gradcheck.cli.each.find import Submission
+from gradcheck.cli.each.load import Suspicion
 from gradcheck.cli.each.process import Ended, Processes
 from gradcheck.cli.request import Request
 from gradcheck.report.records import Report
@@ -27,6 +28,8 @@ _START = (
 _MOST_LINES = 12
 _CRASH = "Fatal Python error"  # its stack has the innermost call first
 _CRASH_LINES = 6
+# As faulthandler writes what is nobody's of the submission.
+_NOT_THEIRS = (f'File "{Path(__file__).parents[2]}{os.sep}', 'File "<', "Extension modules:")
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,19 @@ class Ticket:
     target: Target
 
 
-# A report, or why there is none.
-Found = tuple[Report | None, str]
+@dataclass(frozen=True)
+class Found:
+    """A report, or why there is none, and how far that says that the grader is at fault."""
+
+    report: Report | None
+    message: str
+    suspicion: Suspicion = ""
 
 
 def verify_submission(ticket: Ticket, request: Request, limit: float, processes: Processes) -> Found | None:
     """Return what was found, None where everything was stopped meanwhile."""
     if ticket.submission.problem:
-        return None, f"{ticket.name} {ticket.submission.problem}"
+        return Found(None, f"{ticket.name} {ticket.submission.problem}")
     with tempfile.TemporaryDirectory(prefix="gradcheck-", ignore_cleanup_errors=True) as folder:
         result = Path(folder, "result.json")
         words = _words(ticket, request, limit, result)
@@ -55,9 +63,10 @@ def verify_submission(ticket: Ticket, request: Request, limit: float, processes:
             return None
         found = _read(result)
     if found is None:
-        return None, f"{ticket.name} {_in_words(ended, limit)}"
-    report, message = found
-    return None if report is None else replace(report, reproduce=_reproduce(ticket, request)), message
+        return Found(None, f"{ticket.name} {_in_words(ended, limit)}")
+    if found.report is None:
+        return found
+    return replace(found, report=replace(found.report, reproduce=_reproduce(ticket, request)))
 
 
 def _words(ticket: Ticket, request: Request, limit: float, result: Path) -> list[str]:
@@ -78,8 +87,8 @@ def _words(ticket: Ticket, request: Request, limit: float, result: Path) -> list
 
 def _read(result: Path) -> Found | None:
     try:
-        data, message = json.loads(result.read_text(encoding="utf-8"))
-        return None if data is None else Report.from_dict(data), str(message)
+        data, message, suspicion = json.loads(result.read_text(encoding="utf-8"))
+        return Found(None if data is None else Report.from_dict(data), str(message), suspicion)
     except (OSError, ValueError, TypeError):  # it ended before it wrote one, or something else wrote there
         return None
 
@@ -92,6 +101,7 @@ def _in_words(ended: Ended, limit: float) -> str:
     else:
         said = f"ended its process with status {ended.status} before it was verified; does it call os._exit?"
     lines = [plain(line) for line in _telling(ended.printed).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(_NOT_THEIRS)]
     lines = lines[:_CRASH_LINES] if lines and lines[0].startswith(_CRASH) else lines[-_MOST_LINES:]
     return "\n".join([said, *(["it printed last:"] if lines else []), *(f"  | {line}" for line in lines)])
 

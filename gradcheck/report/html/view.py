@@ -110,7 +110,7 @@ def _run_sentence(run: Run) -> str:
     if len(run.reports) == 1 and not run.failures and run.complete:
         return _as_sentence(finding(run.reports[0]))
     said = conclusion(run)
-    for word in WORDS.values():
+    for word in (*WORDS.values(), "error"):
         said = said.removeprefix(f"{word}: ")
     return _as_sentence(said)
 

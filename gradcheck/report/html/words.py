@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 from gradcheck.report.records import Number
 from gradcheck.report.words import counted, duration
@@ -38,7 +39,9 @@ def size(value: float | None) -> str:
 
 
 def detail(value: object) -> str:
-    """Return a detail of a diagnosis: a number to five digits, all else as it is."""
+    """Return a detail of a diagnosis: numbers to five digits, counts that are not zero, the rest as it is."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {detail(each)}" for key, each in value.items() if each != 0) or "none"
     return number(value) if isinstance(value, float | complex) else str(value)
 
 
