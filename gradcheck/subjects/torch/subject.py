@@ -200,11 +200,11 @@ class TorchSubject:
         self.epsilon = max(float(torch.finfo(dtype).eps) for dtype in dtypes)
         self._choose_grad_mode()
 
-    def _first_run(self) -> list[tuple[str, torch.Tensor]]:
+    def _first_run(self) -> dict[str, torch.Tensor]:
         """Run forward, and find out about casts; those that the outputs feel are made wide from here on."""
         self._casts = casts = Widening()
         casts.__enter__()  # type: ignore[no-untyped-call]  # untyped in torch
-        plain: list[tuple[str, torch.Tensor]] | None = None
+        plain: dict[str, torch.Tensor] | None = None
         try:
             plain = self._run({}, track=True)
         except Exception:
@@ -401,11 +401,11 @@ class TorchSubject:
         return self._randomness.in_use
 
 
-def _felt(plain: list[tuple[str, torch.Tensor]], widened: list[tuple[str, torch.Tensor]]) -> bool:
+def _felt(plain: Mapping[str, torch.Tensor], widened: Mapping[str, torch.Tensor]) -> bool:
     """Whether casts change the outputs by more than roundings of double precision."""
-    if [(path, out.shape) for path, out in plain] != [(path, out.shape) for path, out in widened]:
+    if {path: out.shape for path, out in plain.items()} != {path: out.shape for path, out in widened.items()}:
         return True
-    for (_, one), (_, other) in zip(plain, widened, strict=True):
+    for one, other in zip(plain.values(), widened.values(), strict=True):
         if not layout.is_number(one) or not one.numel():
             continue
         a, b = (t.detach().to_dense().to(layout.wide(t.dtype)) for t in (one, other))
