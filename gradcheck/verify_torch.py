@@ -80,7 +80,7 @@ def verify_torch(
     start = time.perf_counter()
     with opened(function, args, kwargs, options.name) as subject:
         _check_allowed(options, subject.names)
-        parts = Collected(notes=list(subject.notes))
+        parts = Collected()
         truths = _reference(subject, options, parts)
         try:
             _verify_open(subject, options, parts)
@@ -259,7 +259,7 @@ def _report(subject: TorchSubject, options: Options, parts: Collected, seconds: 
         cost=Cost(parts.forward, parts.backward, seconds),
         seed=options.seed,
         message=parts.message,
-        notes=tuple(dict.fromkeys(parts.notes)),
+        notes=tuple(dict.fromkeys([*subject.notes, *parts.notes])),
         trace=parts.trace,
         options=options.to_dict(),
     )

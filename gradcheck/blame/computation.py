@@ -21,6 +21,11 @@ class Computation(Protocol):
         """The leaves' values, by name."""
         ...
 
+    @property
+    def accumulates(self) -> bool:
+        """Whether gradients come by way of ``.grad`` only."""
+        ...
+
     def running(
         self, values: Mapping[str, torch.Tensor], track: bool
     ) -> contextlib.AbstractContextManager[Run]:
@@ -33,6 +38,8 @@ class Computation(Protocol):
 
 class WithLeaves:
     """A function of no arguments that reads these leaf tensors; other values are written into them."""
+
+    accumulates = False
 
     def __init__(self, run: Callable[[], Sequence[torch.Tensor]], leaves: Mapping[str, torch.Tensor]) -> None:
         self._run, self._leaves = run, dict(leaves)
@@ -62,6 +69,11 @@ class OfSubject:
     def __init__(self, subject: Any) -> None:
         self._subject = subject
         self.values: Mapping[str, torch.Tensor] = subject.variables
+
+    @property
+    def accumulates(self) -> bool:
+        """See ``Computation``."""
+        return bool(self._subject.accumulates)
 
     @contextlib.contextmanager
     def running(self, values: Mapping[str, torch.Tensor], track: bool) -> Iterator[Run]:

@@ -135,7 +135,10 @@ def _severed(session: Session) -> list[TracedCall]:
         call
         for call in suspects(recording.calls)
         # what a run writes into memory of its own, a new module's weights say, cuts nothing
-        if session.concerns(call) and (recording.ancestry.leaves_of[call.id] or not call.unrecorded)
+        if session.concerns(call)
+        and (recording.ancestry.leaves_of[call.id] or not call.unrecorded)
+        # what its backward pass differentiates itself it need not be given
+        and not (call.hidden and session.computation.accumulates)
     ]
     if not candidates:
         return []

@@ -61,7 +61,7 @@ def record(
         error, gradients = None, dict[str, torch.Tensor | None]()
         try:
             with watched_leaves(leaves, recorder.hooks):
-                gradients = pull_back(leaves, outputs, drawn)
+                gradients = pull_back(leaves, outputs, drawn, accumulate=computation.accumulates)
         except Exception as raised:
             error = raised
         return _recording(recorder, tracer, leaves, outputs, drawn, gradients, error)

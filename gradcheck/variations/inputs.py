@@ -94,6 +94,8 @@ def requires_grad_subsets(context: Context) -> VariationResult:
     subject = context.subject
     if len(subject.names) < 2:
         raise Skip("only one leaf requires grad")
+    if subject.accumulates:  # without an input that requires grad, PyTorch never calls such a backward pass
+        raise Skip("a backward pass calls backward() itself, which fills every .grad")
     for subset in _subsets(subject.names, context.inputs):
         found = _with_subset(context, subset)
         if found is None:

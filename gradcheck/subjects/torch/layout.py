@@ -32,3 +32,13 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     if dtype.is_complex:
         return torch.complex128
     return torch.float64 if dtype.is_floating_point else dtype
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether an ordinary tensor holds neither NaN nor infinity; other kinds are not looked into."""
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.layout is not torch.strided:
+        return True
+    if tensor.is_nested or tensor.dtype.itemsize < 2:
+        return True
+    values = tensor.detach()
+    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())  # a sum may overflow

@@ -50,19 +50,31 @@ def vjp(
 
 
 def accumulated(
-    outputs: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor], cotangents: Sequence[torch.Tensor]
+    outputs: Sequence[torch.Tensor],
+    inputs: Sequence[torch.Tensor],
+    cotangents: Sequence[torch.Tensor],
+    *,
+    create_graph: bool = False,
+    retain_graph: bool = False,
 ) -> list[torch.Tensor | None]:
-    """As ``vjp``, but by ``backward()`` into the ``.grad`` of the inputs, leaves; it is put back."""
+    """As ``vjp``, but by ``backward()`` into the ``.grad`` of the inputs, leaves; it is put back.
+
+    A leaf that holds numbers of another format for a while admits none of the gradients of its own.
+    """
+    if not outputs:
+        return [None] * len(inputs)
     before = [leaf.grad for leaf in inputs]
     try:
         for leaf in inputs:
             leaf.grad = None
         with torch.enable_grad():
-            _seed(outputs, cotangents).backward()  # type: ignore[no-untyped-call]  # untyped in torch
+            _seed(outputs, cotangents).backward(  # type: ignore[no-untyped-call]  # untyped in torch
+                create_graph=create_graph, retain_graph=create_graph or retain_graph
+            )
         return [leaf.grad for leaf in inputs]
     finally:
         for leaf, gradient in zip(inputs, before, strict=True):
-            leaf.grad = gradient
+            leaf.grad = gradient if gradient is None or gradient.dtype == leaf.dtype else None
 
 
 def _seed(outputs: Sequence[torch.Tensor], cotangents: Sequence[torch.Tensor]) -> torch.Tensor:

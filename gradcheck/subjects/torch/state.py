@@ -174,6 +174,7 @@ class ModuleState:
             (held, {key: value for key, value in held.items() if isinstance(value, kinds)}, frozenset(held))
             for module in found
             for held, kinds in ((vars(module), _KEPT), (module._buffers, (torch.Tensor, type(None))))
+            if isinstance(held, dict)  # TorchScript's buffers are none, and nothing replaces them
         ]
         self._lists = [
             (value, value.copy())

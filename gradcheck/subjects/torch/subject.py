@@ -7,13 +7,14 @@ precision where it can run so), and leaving it puts everything back as the user 
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from gradcheck.errors import GradcheckError, TargetError, UsageError
-from gradcheck.subjects.torch import layout, tree
+from gradcheck.subjects.torch import layout, refusals, tree
 from gradcheck.subjects.torch.pullback import accumulated, vjp
 from gradcheck.subjects.torch.state import (
     ModuleState,
@@ -30,6 +31,9 @@ _ROUNDINGS = 1e4
 _NEARBY = 1 + 0.6180339887498949 * 2.0**-12
 
 
+_ON_A_LEAF = "leaf Variable that requires grad"
+
+
 class BackwardError(Exception):
     """The user's backward pass raised; the text is its own first line."""
 
@@ -42,6 +46,7 @@ class TorchSubject:
     function refers to, the default dtype, and casts that the outputs would feel. ``narrowing``, known once
     started, are the formats that numbers in double precision are cast into. ``names`` selects the leaves;
     None selects every parameter and input that requires grad (every floating-point input where nothing does).
+    ``accumulates``: some leaf's gradient comes by way of ``.grad`` only, and so they are all fetched there.
     """
 
     fixed_cotangent = False
@@ -73,7 +78,8 @@ class TorchSubject:
         self._state = ModuleState(self.modules)
         self._casts: Widening | None = None
         self.narrowing: frozenset[torch.dtype] = frozenset()
-        self.needs_grad_mode = False
+        self.needs_grad_mode = self.accumulates = False
+        self._copies = self._looked_for_more = False
         self._base: list[torch.Tensor] = []
         self.forward_runs = self.backward_runs = 0
         self.epsilon = 0.0
@@ -85,15 +91,21 @@ class TorchSubject:
         for named in (own, self.parameters):  # of a module in a closure where no input requires grad
             chosen = [name for name, tensor in named.items() if tensor.requires_grad]
             if chosen:
+                unfit = [name for name in chosen if not layout.is_finite(named[name])]
+                if unfit:
+                    raise UsageError(refusals.undefined(unfit[0]))
                 return chosen
-        chosen = [name for name, tensor in self.inputs.items() if layout.is_number(tensor)]
+        numbers = [name for name, tensor in self.inputs.items() if layout.is_number(tensor)]
+        chosen = [name for name in numbers if layout.is_finite(self.inputs[name])]
         if chosen:
             self.notes.append("no input requires grad: every floating-point input was verified")
+            if len(chosen) < len(numbers):  # masks, say, of minus infinity
+                left_out = [name for name in numbers if name not in chosen]
+                self.notes.append("not verified, as they hold NaN or infinity: " + ", ".join(left_out[:5]))
             return chosen
-        raise UsageError(
-            f"{self.name} has no parameter or input that requires grad: "
-            "pass a tensor with requires_grad=True. For a loss in NumPy, name its gradient: gradient=..."
-        )
+        if numbers:
+            raise UsageError(refusals.undefined(numbers[0]))
+        raise UsageError(refusals.nothing_to_move(self.name, self.inputs, self.args, self.kwargs))
 
     def _owns_parameters(self) -> bool:
         return any(prefix == "" for prefix, _ in self.modules)
@@ -133,6 +145,7 @@ class TorchSubject:
 
     def __exit__(self, *_: object) -> None:
         self._let_casts_be()
+        self._forget_graphs()
         for tensor, data in self._originals:
             tensor.data = data
         torch.set_default_dtype(self._default)
@@ -153,22 +166,31 @@ class TorchSubject:
     @contextlib.contextmanager
     def suspended(self) -> Iterator[None]:
         """Put the user's own tensors, random generators and default dtype back for a while."""
+        self._forget_graphs()
         for tensor, data in self._originals:
             tensor.data = data
         torch.set_default_dtype(self._default)
         self._randomness.restore_all()
         self._state.restore_attributes()
+        if self.accumulates:
+            self._state.restore_gradients()
         if self._casts is not None:
             self._casts.active = False
         try:
             yield
         finally:
+            self._forget_graphs()
             if self._casts is not None:
                 self._casts.active = True
             if self.double:
                 torch.set_default_dtype(torch.float64)
             for tensor, data in self._fresh:
                 tensor.data = data
+
+    def _forget_graphs(self) -> None:
+        """Free graphs that only cycles keep: while one lives, its leaf takes gradients of its dtype only."""
+        if self.accumulates:
+            gc.collect()
 
     def _dtype(self, tensor: torch.Tensor) -> torch.dtype:
         return layout.wide(tensor.dtype) if self.double else tensor.dtype
@@ -206,7 +228,7 @@ class TorchSubject:
         casts.__enter__()  # type: ignore[no-untyped-call]  # untyped in torch
         plain: dict[str, torch.Tensor] | None = None
         try:
-            plain = self._run({}, track=True)
+            plain = self._run_or_on_copies()
         except Exception:
             if not (self.double and casts.narrow):
                 raise
@@ -216,6 +238,20 @@ class TorchSubject:
             return self._run({}, track=True)
         self._let_casts_be()
         return plain
+
+    def _run_or_on_copies(self) -> dict[str, torch.Tensor]:
+        """Run forward; where it changes an input in place, which no leaf admits, on copies of the inputs."""
+        try:
+            return self._run({}, track=True)
+        except RuntimeError as error:
+            if _ON_A_LEAF not in str(error):
+                raise
+        self._copies = True
+        outputs = self._run({}, track=True)
+        self.notes.append(
+            "changes an input in place, which no leaf that requires grad admits: verified on a copy"
+        )
+        return outputs
 
     def _feels_casts(self, casts: Widening) -> bool:
         """Whether casts made wide change the outputs nearby: the leaves' own values may be narrow numbers."""
@@ -265,8 +301,37 @@ class TorchSubject:
         The cotangents are copied: a backward pass may write into what it is given.
         """
         given = cotangents and [None if u is None else layout.copy(u) for u in cotangents]
+        found = self._fresh_gradients(given)
+        if not self._looked_for_more and self.requires_grad and any(g is None for g in found.values()):
+            found = self._accumulated(found, given)
+        return found
+
+    def _fresh_gradients(
+        self, cotangents: Sequence[torch.Tensor | None] | None
+    ) -> dict[str, torch.Tensor | None]:
         with torch.enable_grad(), self.running({}) as (leaves, outputs):
-            return self.gradients(leaves, outputs, given)
+            return self.gradients(leaves, outputs, cotangents)
+
+    def _accumulated(
+        self,
+        found: dict[str, torch.Tensor | None],
+        cotangents: Sequence[torch.Tensor | None] | None,
+    ) -> dict[str, torch.Tensor | None]:
+        """Look once whether missing gradients come by way of ``.grad``: a backward pass may call backward().
+
+        So do reversible networks, which compute their inputs again. ``loss.backward()`` then gives what
+        ``torch.autograd.grad`` does not know of.
+        """
+        self._looked_for_more = self.accumulates = True
+        try:
+            more = self._fresh_gradients(cotangents)
+        except BackwardError:  # it goes the other way only
+            more = found
+        if all(g is None for name, g in more.items() if found[name] is None):
+            self.accumulates = False
+            return found
+        self.notes.append("a backward pass calls backward() itself: gradients were read from .grad")
+        return more
 
     def gradients(
         self,
@@ -287,7 +352,7 @@ class TorchSubject:
         self.backward_runs += 1
         columns = [out for out, _ in pairs], [leaves[name] for name in wanted], [u for _, u in pairs]
         try:
-            found = _pulled(columns, options)
+            found = accumulated(*columns, **options) if self.accumulates else _pulled(columns, options)
         except Exception as error:
             text = (str(error).splitlines() or [""])[0]
             raise BackwardError(f"{type(error).__name__}: {text}") from error
@@ -352,8 +417,14 @@ class TorchSubject:
                 leaves.update({alias: leaves[name] for alias, target in aliases.items() if target == name})
             return leaves[name]
 
-        args = tuple(tree.replace(arg, exchange) for arg in self.args)
-        return args, {key: tree.replace(arg, exchange) for key, arg in self.kwargs.items()}
+        copied: dict[int, torch.Tensor] = {}
+
+        def passed(tensor: torch.Tensor) -> torch.Tensor:
+            leaf = exchange(tensor)
+            return copied.setdefault(id(leaf), leaf.clone()) if self._copies else leaf
+
+        args = tuple(tree.replace(arg, passed) for arg in self.args)
+        return args, {key: tree.replace(arg, passed) for key, arg in self.kwargs.items()}
 
     def renew(self) -> None:
         """Put back what a run may have changed: random states, modules' attributes, buffers and constants."""
@@ -514,7 +585,7 @@ def _open(
     except GradcheckError:
         raise
     except Exception as error:
-        text = (str(error).splitlines() or [""])[0]
+        text = (str(error).splitlines() or [""])[0].rstrip(".")
         raise TargetError(
             f"The forward pass of {subject.name} raises {type(error).__name__}: {text}; "
             "run it once yourself and mend that first."

@@ -1,0 +1,39 @@
+"""Why nothing can be verified as it is given, and what to pass instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def undefined(name: str) -> str:
+    """Say that a leaf holds what is no number."""
+    return f"{name} holds NaN or infinity: give values at which the outputs are defined."
+
+
+def nothing_to_move(
+    name: str, inputs: Mapping[str, torch.Tensor], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> str:
+    """Say why no argument can be moved by a small step."""
+    for path, tensor in inputs.items():
+        if tensor.dtype is not torch.bool:
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            return (
+                f"{path} has the integer type {dtype}, and cannot be moved by a small step: "
+                "use x.double(), or pass another input or a module with parameters."
+            )
+    for path, value in [*((f"inputs[{i}]", value) for i, value in enumerate(args)), *kwargs.items()]:
+        if isinstance(value, float | int | complex | np.ndarray | np.generic):
+            written = "..." if isinstance(value, np.ndarray) else repr(value)
+            return (
+                f"{path} is a {type(value).__name__}, and PyTorch differentiates tensors only: "
+                f"pass torch.tensor({written}, dtype=torch.float64). "
+                "For a loss in NumPy, name its gradient: gradient=..."
+            )
+    return (
+        f"{name} has no parameter or input that requires grad: "
+        "pass a tensor with requires_grad=True. For a loss in NumPy, name its gradient: gradient=..."
+    )
