@@ -233,7 +233,7 @@ class Examination:
         noise = float(np.hypot.reduce(roundings)) if roundings else 0.0
         noise += _UNMEASURED * self.subject.precision * self.magnitude if unmeasured else 0.0
         weight = sum(self._moved_weight(name, pulled, moved[name]) for name in parts)
-        line = self._line(direction, pulled)
+        line = self.line(direction, pulled)
         estimate = along(
             line,
             claimed=None if blind else claimed,
@@ -252,7 +252,7 @@ class Examination:
         parts = [directions.inner(pulled.gradients[name], v) for name, v in direction.items()]
         epsilon = self.subject.epsilon
         step = epsilon ** (1 / 4)
-        line = self._line(direction, pulled)
+        line = self.line(direction, pulled)
         right, left = line(step), line(-step)
         if right is None or left is None:
             return 0.0, np.inf
@@ -324,7 +324,8 @@ class Examination:
         """Return the outputs with the leaves moved by ``t`` along a direction."""
         return self._evaluate({n: directions.moved(self.variables[n], v, t) for n, v in direction.items()})
 
-    def _line(self, direction: Mapping[str, Array], pulled: Pulled) -> Line:
+    def line(self, direction: Mapping[str, Array], pulled: Pulled) -> Line:
+        """Return the outputs along a direction, seen through a cotangent."""
         room = {name: directions.room_for(self.variables[name]) for name in direction}
 
         def moved(t: float) -> dict[str, Array]:

@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from gradcheck import findings, judge, power, ties
+from gradcheck import edges, findings, judge, power, ties
 from gradcheck.every import Tally, examine_every
 from gradcheck.examination import Examination, Probe, Pulled
 from gradcheck.findings import Finding
@@ -65,6 +65,11 @@ class Outcome:
         return [name for name, f in self.findings.items() if f.tied is not None and f.verdict is Verdict.PASS]
 
     @property
+    def endless(self) -> list[str]:
+        """The parameters that claim a number where the slope has no end."""
+        return [name for name, finding in self.findings.items() if finding.endless]
+
+    @property
     def at_kinks(self) -> bool:
         """Whether some probe met a kink."""
         probes = [probe for finding in self.findings.values() for probe in finding.probes]
@@ -95,7 +100,20 @@ def examine_subject(
     if outcome.at_kinks:
         ties.look_closer(outcome, min(locate_seconds, _TIE_SECONDS))
     _structure(outcome, deviations)
+    _outside(outcome)
     return outcome
+
+
+def _outside(outcome: Outcome) -> None:
+    """Say what outputs that are no numbers leave unverified: where all are, everything."""
+    exam = outcome.exam
+    if exam.outside and not exam.base.shape[0]:
+        for finding in outcome.findings.values():
+            finding.verdict, finding.notes = Verdict.INCONCLUSIVE, []
+            finding.message = "no output is finite here: give values inside the domain of the function"
+        return
+    note = edges.undefined_outputs(exam)
+    outcome.notes += [note] if note else []
 
 
 def _above_nothing(exam: Examination, pulled: Pulled, name: str, tolerance: Tolerance) -> Tolerance:
@@ -162,6 +180,8 @@ def _examine_suspect(outcome: Outcome, name: str, look: Callable[[Pulled], Entri
             finding.verdict = Verdict.PASS
             finding.notes.append(f"no gradient is claimed, and none can be measured: {finding.message}")
             finding.message = ""
+        elif exam.values[name].size and edges.has_endless_slope(exam, pulled, name, 0):
+            finding.message = edges.ENDLESS
         return
     by_direction = finding.verdict
     entries = look(pulled)
@@ -224,6 +244,8 @@ def _structure(outcome: Outcome, deviations: Mapping[str, float]) -> None:
             finding.message = "no gradient reaches this parameter, although the outputs depend on it"
         elif name in pulled.missing and finding.verdict is Verdict.PASS and not finding.notes:
             finding.notes.append("the outputs do not depend on it")
+        elif not outcome.exam.values[name].size:
+            finding.notes.append("no entries: there is nothing to verify")
         elif name in pulled.finite:
             _judge_nonfinite(outcome, finding, pulled.finite[name])
         elif deviations.get(name, 0.0) > max(_LINEAR, outcome.tolerances[name].relative):
