@@ -14,7 +14,7 @@ import numpy as np
 
 from gradcheck import edges, findings, judge, power, ties
 from gradcheck.every import Tally, examine_every
-from gradcheck.examination import Examination, Probe, Pulled
+from gradcheck.examination import SCALE, Examination, Probe, Pulled
 from gradcheck.findings import Finding
 from gradcheck.judge import Tolerance
 from gradcheck.locate import Entries, affordable_entries, entry_probe, examine, locate
@@ -293,8 +293,8 @@ def _judge_nonlinear(outcome: Outcome, finding: Finding, deviation: float) -> No
     else:
         _fail(
             finding,
-            "backward is not linear in the cotangent: "
-            f"scaling it changes the gradient by {deviation:.1e} more",
+            f"backward is not linear in the cotangent: the gradient of {SCALE} times the cotangent, divided "
+            f"by {SCALE}, differs from that of the cotangent by {deviation:.1%} of its largest entry",
         )
 
 

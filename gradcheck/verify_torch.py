@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from gradcheck import against_reference, conventions, explanation, findings, judge, own_precision, torch_facts
-from gradcheck.blame import BlameResult, blame_subject
+from gradcheck.blame import BlameResult, blame_subject, leftover
 from gradcheck.blame.handwritten import OwnCode, own_code
 from gradcheck.blame.inherit import inherited
 from gradcheck.diagnose import Facts
@@ -108,7 +108,7 @@ def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> N
     if right and options.variations is not False:
         parts.variations = _variations(subject, outcome, options, parts)
     if not parts.blames and any(r.verdict is Verdict.FAIL for r in parts.parameters.values()):
-        parts.blames += _only_backward(subject)
+        parts.blames += leftover.only_backward(subject, parts.trace, parts.parameters.values())
     parts.count(outcome.exam)
 
 
@@ -391,19 +391,6 @@ def _claimed(subject: TorchSubject, pulled: Pulled, name: str) -> Tensor | None:
         gradient = np.where(pulled.finite[name], gradient, np.nan)
     leaf = subject.variables[name]
     return torch.from_numpy(gradient).to(leaf.device, leaf.dtype)
-
-
-def _only_backward(subject: TorchSubject) -> tuple[Blame, ...]:
-    """Return the hand-written backward pass where there is just one, and every operation alone is right.
-
-    PyTorch's own operations go on being right in company; a tensor that a backward pass keeps may be changed
-    by others, and it may change what others use.
-    """
-    own = _own_code(subject).backwards
-    if len(own) != 1:
-        return ()
-    what = "right when run alone: does it keep, or change in place, a tensor that others change or use?"
-    return (replace(own[0], message=what),)
 
 
 def _own_code(subject: TorchSubject) -> OwnCode:

@@ -16,11 +16,14 @@ _SEVERED, _UNEXPLAINED = "severed", "unexplained"
 
 def inherited(name: str, own: Sequence[Diagnosis], found: BlameResult) -> tuple[Diagnosis, ...]:
     """Return the diagnoses of a parameter: its ``own``, or those that the guilty operation explains."""
-    if not own or len(found.blames) != 1:
+    if not own:
+        return ()
+    cutting = [guilty for guilty, leaves in found.cuts if name in leaves]
+    if cutting and len(found.cuts) == len(found.blames) and own[0].kind != _SEVERED:
+        return (_cut(name, cutting[0]),)
+    if len(found.blames) != 1:
         return tuple(own)
     (guilty,) = found.blames
-    if name in found.cut and own[0].kind != _SEVERED:
-        return (_cut(name, guilty),)
     if guilty.diagnoses and own[0].kind == _UNEXPLAINED:
         return tuple(_within(name, guilty, diagnosis) for diagnosis in guilty.diagnoses[:1])
     return tuple(own)

@@ -123,7 +123,7 @@ def parameter_lines(result: ParameterResult) -> list[str]:
     lines += _number_lines(result)
     if result.wrong is not None:
         lines += _place_lines(result.wrong)
-    lines += [_diagnosis(diagnosis) for diagnosis in result.diagnoses]
+    lines += [_diagnosis(diagnosis) for diagnosis in result.diagnoses if diagnosis.message != result.message]
     lines += [f"note: {plain(note)}" for note in result.notes]
     if result.waived is not None and result.verdict is not Verdict.PASS:
         lines.append(f"waived: {plain(result.waived)}")
