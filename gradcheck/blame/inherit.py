@@ -24,6 +24,8 @@ def inherited(name: str, own: Sequence[Diagnosis], found: BlameResult) -> tuple[
     if len(found.blames) != 1:
         return tuple(own)
     (guilty,) = found.blames
+    if guilty.diagnoses and "declared" in guilty.diagnoses[0].details:
+        return (_declared(name, guilty.diagnoses[0]),)
     if guilty.diagnoses and own[0].kind == _UNEXPLAINED:
         return tuple(_within(name, guilty, diagnosis) for diagnosis in guilty.diagnoses[:1])
     return tuple(own)
@@ -36,6 +38,12 @@ def _cut(name: str, guilty: Blame) -> Diagnosis:
         "value counts as a constant."
     )
     return Diagnosis("missing-term", message, 1.0, _details(guilty))
+
+
+def _declared(name: str, diagnosis: Diagnosis) -> Diagnosis:
+    argument = diagnosis.details["declared"]
+    remedy = f"If you mean it, too, declare it: allow={{{name!r}: {argument!r}}}."
+    return Diagnosis(diagnosis.kind, f"{diagnosis.message} {remedy}", 1.0, diagnosis.details)
 
 
 def _within(name: str, guilty: Blame, diagnosis: Diagnosis) -> Diagnosis:
