@@ -14,6 +14,7 @@ from gradcheck.examination import Examination, Pulled
 from gradcheck.judge import Tolerance
 from gradcheck.locate import Entries, entry_probe
 from gradcheck.numerical import directions
+from gradcheck.subjects.base import Array
 
 # Of several wrong entries, this many of the worst are confirmed.
 _CONFIRMED = 4
@@ -21,6 +22,9 @@ _CONFIRMED = 4
 # needed to meet its extremes: of ten tied entries that are sorted, each may come last.
 _NEARBY_POINTS, _MOST_POINTS = 4, 48
 _NEARBY = 1e-4
+# A slope that falls steeply, as a square root's does near zero, seems to jump from afar, not from as near as
+# this power of epsilon (1e-8 in float64).
+_NEARER = 0.5
 # Derivatives of a smooth function change by about the shift; by more than this share they jump.
 _JUMP = 0.02
 # Beside a claimed value so many times larger, derivatives nearby differ by no more than the shift makes them:
@@ -72,17 +76,36 @@ def _jumps_around(
     one = np.zeros(value.size)
     one[i] = scale
     direction = {name: directions.like(exam.variables[name], one.reshape(value.shape))}
+    return all(
+        _jumps_within(exam, pulled, direction, distance, scale, claimed.real)
+        for distance in (_NEARBY, min(_NEARBY, exam.subject.epsilon**_NEARER))
+    )
+
+
+def _jumps_within(
+    exam: Examination,
+    pulled: Pulled,
+    direction: dict[str, Array],
+    distance: float,
+    scale: float,
+    claimed: float,
+) -> bool:
+    """See ``_jumps_around``; of each two points one lies opposite the other, so that both sides are seen."""
     found: list[float] = []
+    offset: dict[str, Array] = {}
     for count in range(1, _MOST_POINTS + 1):
-        shift = directions.direction(exam.variables, list(exam.values), exam.generator, exam.scales)
-        offset = {key: v * _NEARBY for key, v in shift.items()}
+        if count % 2:
+            shift = directions.direction(exam.variables, list(exam.values), exam.generator, exam.scales)
+            offset = {key: v * distance for key, v in shift.items()}
+        else:
+            offset = {key: -v for key, v in offset.items()}
         estimate = exam.elsewhere(pulled, direction, offset)
         if estimate.resolved:
-            found.append(estimate.value / scale)
-        settled = not _jump(found) or _enclose(found, claimed.real) or not _near(found, claimed.real)
+            found += [estimate.lower / scale, estimate.upper / scale]
+        settled = not _jump(found) or _enclose(found, claimed) or not _near(found, claimed)
         if count >= _NEARBY_POINTS and settled:
             break
-    return _jump(found) and _enclose(found, claimed.real)
+    return _jump(found) and _enclose(found, claimed)
 
 
 def _jump(found: list[float]) -> bool:

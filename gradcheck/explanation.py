@@ -76,6 +76,9 @@ def _discrepancy(outcome: Outcome, finding: Finding) -> Discrepancy:
     if laid is None:
         gradient = pulled.gradients[name]
         return Discrepancy(name, pulled.raw.get(name, gradient), gradient, value=value)
+    if outcome.exam.outside and name in pulled.finite:  # where outputs are no numbers, nothing is owed
+        known = laid.known & pulled.finite[name]
+        return Discrepancy(name, laid.claimed, laid.expected, laid.uncertainty, value, known)
     claimed = None if name in pulled.missing else pulled.raw.get(name, laid.claimed)
     return Discrepancy(name, claimed, laid.expected, laid.uncertainty, value, laid.known)
 

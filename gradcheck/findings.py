@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gradcheck import judge
+from gradcheck import edges, judge
 from gradcheck.confirmation import confirm
 from gradcheck.examination import Examination, Probe, Pulled
 from gradcheck.judge import Tolerance
@@ -28,6 +28,7 @@ class Finding:
 
     ``tied`` is a probe through kinks along which the gradient is off although its entries are not.
     ``by_directions``: it is wrong along directions, and of its entries nothing is known.
+    ``endless``: inconclusive because some entry, which claims a number, has a slope that has no end.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Finding:
     comparison: Comparison | None = None
     tied: Probe | None = None
     by_directions: bool = False
+    endless: bool = False
     message: str = ""
     notes: list[str] = field(default_factory=list)
     digits: float | None = None
@@ -143,6 +145,7 @@ def from_entries(
         return
     gradient = pulled.gradients[finding.name]
     largest = float(max(np.abs(gradient).max(initial=0), np.abs(entries.expected).max(initial=0)))
+    finding.message = ""
     d, u = entries.discrepancy, entries.uncertainty
     tau = np.asarray([tol.of(float(abs(e)), largest) for e in entries.expected])
     wrong = np.flatnonzero(d - u > tau)
@@ -165,9 +168,45 @@ def from_entries(
     elif unresolved.size == entries.flat.size and np.isfinite(u).any():
         finding.verdict = Verdict.INCONCLUSIVE
         finding.message = "no step size resolves this gradient to its tolerance"
-    if finding.verdict is not Verdict.INCONCLUSIVE and unresolved.size:
-        finding.notes.append(f"{unresolved.size} of {d.size} entries could not be resolved")
-    _describe(finding, entries, gradient.shape, d, u, tau, largest)
+    coarse = np.flatnonzero((d <= u) & (u > tau + _share(tol) * largest) & (entries.claimed != 0))
+    if finding.verdict is Verdict.PASS:
+        unresolved = _without_slope(exam, pulled, finding, entries, unresolved, coarse)
+    if unresolved.size and (finding.endless or finding.verdict is not Verdict.INCONCLUSIVE):
+        where = _indices(exam, finding.name, entries.flat[unresolved])
+        finding.notes.append(f"{unresolved.size} of {d.size} entries could not be resolved: {where}")
+    _describe(finding, entries, gradient.shape, d, u, tau, largest, unresolved)
+
+
+def _without_slope(
+    exam: Examination,
+    pulled: Pulled,
+    finding: Finding,
+    entries: Entries,
+    unresolved: np.ndarray,
+    coarse: np.ndarray,
+) -> np.ndarray:
+    """Return the entries that are not resolved: also ``coarse`` ones whose slope has no end.
+
+    Where a finite number is claimed for such a slope, it does not pass. Zero does: a convention, of a mask
+    before a square root, say.
+    """
+    asked = np.union1d(unresolved[entries.claimed[unresolved] != 0][:_SHOWN], coarse[:_SHOWN])
+    endless = [
+        row for row in asked if edges.has_endless_slope(exam, pulled, finding.name, int(entries.flat[row]))
+    ]
+    if endless:
+        finding.verdict, finding.endless = Verdict.INCONCLUSIVE, True
+        where = _indices(exam, finding.name, entries.flat[endless])
+        claim = float(entries.claimed[endless[0]].real)
+        finding.message = f"at {where} {edges.ENDLESS}, and {claim:.6g} is claimed"
+    return np.union1d(unresolved, endless).astype(int)
+
+
+def _indices(exam: Examination, name: str, flat: np.ndarray) -> str:
+    shape = exam.values[name].shape
+    listed = [str([int(k) for k in np.unravel_index(int(i), shape)]) if shape else "[]" for i in flat]
+    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    return ", ".join(listed[:_SHOWN]) + more
 
 
 def _describe(
@@ -178,8 +217,11 @@ def _describe(
     u: np.ndarray,
     tau: np.ndarray,
     largest: float,
+    unresolved: np.ndarray,
 ) -> None:
-    beyond = np.where(np.isfinite(u), (d - u) / np.where(tau > 0, tau, 1e-300), -1)
+    finite = np.isfinite(u)
+    finite[unresolved] &= unresolved.size == u.size
+    beyond = np.where(finite, (d - u) / np.where(tau > 0, tau, 1e-300), -np.inf)
     row = int(np.argmax(beyond))
     if finding.wrong.size:
         row = int(finding.wrong[np.argmax(d[finding.wrong])])
@@ -199,7 +241,6 @@ def _describe(
         compared=int(entries.flat.size),
         verdict=finding.verdict,
     )
-    finite = np.isfinite(u)
     finding.digits = judge.digits(float(d[finite].max(initial=0)), largest)
     if finding.verdict is Verdict.PASS and 0 < largest <= float(tau.max()):
         finding.digits = None

@@ -27,8 +27,9 @@ _SAMPLE = 96
 _SMALL = 128
 # So often the rest is searched again.
 _ROUNDS = 3
-# Fewer entries than this are examined however long that takes, and at least so many make a sample.
-_LEAST, _FEWEST = 8, 16
+# Fewer entries than the first number are examined beyond the time for it, fewer than the second however long
+# that takes: where a function is rough, an entry may take a hundred times as many evaluations as elsewhere.
+_LEAST, _FEWEST = 16, 4
 # A probe of one entry takes about this many evaluations.
 _PER_ENTRY = 5
 
@@ -64,14 +65,14 @@ def examine(
 
     Where that takes longer than ``seconds``, the rest of the list is left out.
     """
-    deadline = time.perf_counter() + seconds
+    start = time.perf_counter()
     value = exam.values[name]
     is_complex = value.dtype.kind == "c"
     scales = np.broadcast_to(exam.scales[name], value.shape).reshape(-1)
     rows: list[tuple[complex, complex, float, bool]] = []
     probes: list[Probe] = []
     for i in flat:
-        if len(rows) >= _LEAST and time.perf_counter() > deadline:
+        if len(rows) >= _FEWEST and _is_over(start, seconds, len(rows)):
             flat, exact = flat[: len(rows)], False
             break
         units: tuple[complex, ...] = (1.0, 1.0j) if is_complex else (1.0,)
@@ -90,6 +91,11 @@ def examine(
     return Entries(
         np.asarray(flat), columns[0], columns[1], columns[2], columns[3].astype(bool), exact, probes, pulled
     )
+
+
+def _is_over(start: float, seconds: float, examined: int) -> bool:
+    spent = time.perf_counter() - start
+    return spent > seconds and (examined >= _LEAST or spent > 2 * seconds)
 
 
 def entry_probe(
@@ -127,7 +133,7 @@ def locate(
     keep = pulled.finite.get(name)
     known = np.arange(size) if keep is None else np.flatnonzero(keep)
     if known.size <= min(affordable, _SMALL):
-        return examine(exam, pulled, name, known, exact=True)
+        return examine(exam, pulled, name, known, exact=True, seconds=seconds)
     found, complete = _search(exam, pulled, name)
     if complete:
         return examine(exam, pulled, name, found, exact=True)

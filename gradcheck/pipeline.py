@@ -12,9 +12,9 @@ from functools import partial
 
 import numpy as np
 
-from gradcheck import findings, judge, power, suspects, ties
+from gradcheck import edges, findings, judge, power, suspects, ties
 from gradcheck.every import Tally, examine_every
-from gradcheck.examination import Examination, Probe, Pulled
+from gradcheck.examination import SCALE, Examination, Probe, Pulled
 from gradcheck.findings import Finding
 from gradcheck.judge import SINGLE, Tolerance
 from gradcheck.locate import Entries, entry_probe
@@ -66,6 +66,11 @@ class Outcome:
         return [name for name, f in self.findings.items() if f.tied is not None and f.verdict is Verdict.PASS]
 
     @property
+    def endless(self) -> list[str]:
+        """The parameters that claim a number where the slope has no end."""
+        return [name for name, finding in self.findings.items() if finding.endless]
+
+    @property
     def at_kinks(self) -> bool:
         """Whether some probe met a kink."""
         probes = [probe for finding in self.findings.values() for probe in finding.probes]
@@ -99,6 +104,7 @@ def examine_subject(
     if outcome.at_kinks:
         ties.look_closer(outcome, min(locate_seconds, _TIE_SECONDS))
     _structure(outcome, deviations)
+    _outside(outcome)
     return outcome
 
 
@@ -125,6 +131,18 @@ def _examine_coarse(
     outcome = examine_subject(subject, options, wider, locate_seconds)
     outcome.notes.insert(0, "the forward pass computes in float32 inside: verified with its tolerances")
     return outcome
+
+
+def _outside(outcome: Outcome) -> None:
+    """Say what outputs that are no numbers leave unverified: where all are, everything."""
+    exam = outcome.exam
+    if exam.outside and not exam.base.shape[0]:
+        for finding in outcome.findings.values():
+            finding.verdict, finding.notes = Verdict.INCONCLUSIVE, []
+            finding.message = "no output is finite here: give values inside the domain of the function"
+        return
+    note = edges.undefined_outputs(exam)
+    outcome.notes += [note] if note else []
 
 
 def _above_nothing(exam: Examination, pulled: Pulled, name: str, tolerance: Tolerance) -> Tolerance:
@@ -204,6 +222,8 @@ def _structure(outcome: Outcome, deviations: Mapping[str, float]) -> None:
             finding.message = "no gradient reaches this parameter, although the outputs depend on it"
         elif name in pulled.missing and finding.verdict is Verdict.PASS and not finding.notes:
             finding.notes.append("the outputs do not depend on it")
+        elif not outcome.exam.values[name].size:
+            finding.notes.append("no entries: there is nothing to verify")
         elif name in pulled.finite:
             _judge_nonfinite(outcome, finding, pulled.finite[name])
         elif deviations.get(name, 0.0) > max(_LINEAR, outcome.tolerances[name].relative):
@@ -251,8 +271,8 @@ def _judge_nonlinear(outcome: Outcome, finding: Finding, deviation: float) -> No
     else:
         _fail(
             finding,
-            "backward is not linear in the cotangent: "
-            f"scaling it changes the gradient by {deviation:.1e} more",
+            f"backward is not linear in the cotangent: the gradient of {SCALE} times the cotangent, divided "
+            f"by {SCALE}, differs from that of the cotangent by {deviation:.1%} of its largest entry",
         )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradcheck import findings
+from gradcheck import edges, findings
 from gradcheck.examination import Examination, Pulled
 from gradcheck.findings import Finding
 from gradcheck.locate import Entries, affordable_entries, examine, locate
@@ -75,6 +75,8 @@ def examine_one(outcome: Outcome, name: str, look: Callable[[Pulled], Entries]) 
             finding.verdict = Verdict.PASS
             finding.notes.append(f"no gradient is claimed, and none can be measured: {finding.message}")
             finding.message = ""
+        elif exam.values[name].size and edges.has_endless_slope(exam, pulled, name, 0):
+            finding.message = edges.ENDLESS
         return
     by_direction = finding.verdict
     entries = look(pulled)

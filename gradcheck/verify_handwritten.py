@@ -47,6 +47,9 @@ def verify_handwritten(
                 f"allow names {name!r}, which is not verified here."
                 + did_you_mean(name, own.variables, "Verified are")
             )
+    unsteady = own.unsteady()
+    if unsteady is not None:
+        return _unsteady(own, unsteady, options, time.perf_counter() - start)
     subject = own.in_double() or own
     outcome = examine_subject(subject, options, subject.dtypes)
     for name in outcome.tied:
@@ -71,6 +74,32 @@ def _without_variations(options: Options) -> tuple[str, ...]:
     if not isinstance(options.variations, frozenset) or not options.variations:
         return ()
     return ("variations are for PyTorch and JAX functions: none was tried of this hand-written gradient",)
+
+
+def _unsteady(own: HandWritten, diagnosis: Diagnosis, options: Options, seconds: float) -> Report:
+    """Report a loss that gives another value each time, once: no difference of its values means anything."""
+    results = {
+        name: ParameterResult(
+            name,
+            Verdict.FAIL,
+            tuple(value.shape),
+            own.dtypes[name],
+            message="the loss is another one at each call: nothing could be compared",
+            diagnoses=() if i else (diagnosis,),
+        )
+        for i, (name, value) in enumerate(own.variables.items())
+    }
+    results = {name: waived(result, options) for name, result in results.items()}
+    return Report(
+        name=own.name,
+        verdict=judge.worst([result.verdict for result in results.values()]),
+        parameters=results,
+        cost=Cost(2, 2, seconds),
+        seed=options.seed,
+        message="cannot be verified: the loss differs from one call to the next",
+        notes=tuple(own.notes),
+        options=options.to_dict(),
+    )
 
 
 def _results(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from gradcheck import against_reference, conventions, explanation, findings, judge, own_precision, torch_facts
-from gradcheck.blame import BlameResult, blame_subject
+from gradcheck.blame import BlameResult, blame_subject, leftover
 from gradcheck.blame.handwritten import OwnCode, own_code
 from gradcheck.blame.inherit import inherited
 from gradcheck.blame.undefined import find_undefined
@@ -109,7 +109,9 @@ def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> N
     if right and options.variations is not False:
         parts.variations = _variations(subject, outcome, options, parts)
     if not parts.blames and any(r.verdict is Verdict.FAIL for r in parts.parameters.values()):
-        parts.blames += _undefined(subject, outcome, parts) or _only_backward(subject)
+        parts.blames += _undefined(subject, outcome, parts) or leftover.only_backward(
+            subject, parts.trace, parts.parameters.values()
+        )
     parts.count(outcome.exam)
 
 
@@ -134,8 +136,8 @@ def _dtypes(subject: TorchSubject) -> dict[str, str]:
 
 def _arbitrate(subject: TorchSubject, outcome: Outcome, parts: Collected) -> BlameResult | None:
     """Hear every operation before a discrepancy is believed."""
-    undecided = outcome.tied
-    suspects = [*outcome.failing, *undecided]
+    undecided, endless = outcome.tied, outcome.endless
+    suspects = [*outcome.failing, *undecided, *endless]
     if not suspects:
         return None
     found = _blame(subject, outcome, suspects, parts)
@@ -143,7 +145,11 @@ def _arbitrate(subject: TorchSubject, outcome: Outcome, parts: Collected) -> Bla
         return None
     for name in suspects:
         finding = outcome.findings[name]
-        if (
+        if name in endless:
+            if found.all_calls_right:
+                finding.verdict, finding.message = Verdict.PASS, ""
+                finding.notes.append("its slope has no end there; every operation alone is right")
+        elif (
             found.all_calls_right
             and found.kinks
             and name not in outcome.pulls[0].misshapen
@@ -392,24 +398,6 @@ def _undefined(subject: TorchSubject, outcome: Outcome, parts: Collected) -> tup
     if not any(name in pulled.finite for name in outcome.failing):
         return ()
     return find_undefined(subject, pulled.cotangents, parts.trace)
-
-
-def _only_backward(subject: TorchSubject) -> tuple[Blame, ...]:
-    """Return the hand-written backward pass where there is just one, and every operation alone is right.
-
-    PyTorch's own operations go on being right in company; a tensor that a backward pass keeps may be changed
-    by others, and it may change what others use.
-    """
-    own = _own_code(subject).backwards
-    if len(own) != 1:
-        return ()
-    what = "right when run alone: does it keep, or change in place, a tensor that others change or use?"
-    if subject.randomised:
-        what = (
-            "right when run alone: does it draw its random numbers anew (a dropout mask, a checkpoint that "
-            "does not restore their state)? Or does it keep a tensor that others change?"
-        )
-    return (replace(own[0], message=what),)
 
 
 def _own_code(subject: TorchSubject) -> OwnCode:

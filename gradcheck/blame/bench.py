@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -79,6 +79,7 @@ class Bench:
         self.problem, self.chance = problem, chance
         self.slack = 0.0 if directions is None else _SLACK
         self._directions = directions
+        self._left_out: dict[int, torch.Tensor] = {}
         self.evaluations = self.backwards = 0
         self._arrangements, self._actual, self._rtol = arrangements or {}, actual or {}, rtol
 
@@ -96,7 +97,7 @@ class Bench:
             chosen = self._draw(results) if cotangents is None else cotangents
             scaled = [u if u is None or factor == 1.0 else u * factor for u in chosen]
             gradients = _gradients(results, scaled, leaves)
-        return Pulled(scaled, [out.detach() for out in results], gradients)
+        return Pulled(scaled, [out.detach() for out in results], self._defined(gradients))
 
     def _draw(self, results: list[torch.Tensor]) -> list[torch.Tensor | None]:
         drawn: list[torch.Tensor | None] = []
@@ -115,10 +116,29 @@ class Bench:
 
     def directions(self) -> list[torch.Tensor]:
         """Draw a direction for every argument, or return the given ones."""
+        drawn = [self.chance.direction(point) for point in self.problem.points]
         if self._directions is not None:
             pairs = zip(self._directions, self.problem.points, strict=True)
-            return [direction.to(point.dtype) for direction, point in pairs]
-        return [self.chance.direction(point) for point in self.problem.points]
+            drawn = [direction.to(point.dtype) for direction, point in pairs]
+        for i, mask in self._left_out.items():
+            drawn[i] = torch.where(mask, torch.zeros_like(drawn[i]), drawn[i])
+        return drawn
+
+    def without_undefined(self, pulled: Pulled) -> Pulled:
+        """Leave out entries without a finite gradient from now on: where results are not, nothing is owed."""
+        for i, gradient in enumerate(pulled.gradients):
+            if gradient is not None and not all_finite(gradient):
+                self._left_out[i] = ~torch.isfinite(gradient)
+        return replace(pulled, gradients=self._defined(pulled.gradients))
+
+    def _defined(self, gradients: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:
+        found = list(gradients)
+        for i, mask in self._left_out.items():
+            gradient = found[i]
+            found[i] = (
+                gradient if gradient is None else torch.where(mask, torch.zeros_like(gradient), gradient)
+            )
+        return found
 
     def epsilon(self, pulled: Pulled) -> float:
         """Return the coarsest spacing among arguments and results."""

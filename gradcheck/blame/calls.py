@@ -48,7 +48,7 @@ class TracedCall:
     ``differentiates``: the call is one of autograd's own, and ``keeps_graph`` where its results can be
     differentiated again. ``cotangents`` holds how the cotangents arrived in the backward pass, by output; it
     stays empty where none did. ``kept`` holds the cotangents themselves, where they were asked for.
-    ``diagnoses`` name the mistake in it, where it was found guilty and looked into.
+    ``diagnoses`` name the mistake in it, where it is guilty and was looked into, or what it was asked for.
     """
 
     id: str

@@ -21,7 +21,7 @@ from gradcheck.blame.computation import Computation, OfSubject, WithLeaves
 from gradcheck.blame.hooks import WatchedHook
 from gradcheck.blame.operations import Operations
 from gradcheck.blame.recording import Gradients, pull_back
-from gradcheck.blame.result import BlameResult
+from gradcheck.blame.result import BlameResult, Cuts
 from gradcheck.blame.search import necessary
 from gradcheck.blame.session import Session
 from gradcheck.blame.severed import Scales, suspects
@@ -86,7 +86,7 @@ def _search(
         warnings.simplefilter("ignore")  # the user has met them; every further run would repeat them
         session = Session(computation, wrong, cotangents, rng)
         examined = Operations(session, order, rtol)
-        blames, cut = _blames(session, examined, explain)
+        blames, cuts = _blames(session, examined, explain)
     unverified = [*(f"{name}: not seen by the trace" for name in session.recording.unseen)]
     unverified += examined.unverified()
     suspect = any(operations.is_suspect(call) for call in examined.calls)
@@ -98,7 +98,7 @@ def _search(
         unverified=tuple(dict.fromkeys(unverified)),
         cost=session.cost,
         of_the_user=_of_the_user(blames, examined),
-        cut=cut,
+        cuts=cuts,
     )
 
 
@@ -114,8 +114,8 @@ def _of_the_user(blames: Sequence[Blame], examined: Operations) -> tuple[Blame, 
     return tuple(dict.fromkeys(own))
 
 
-def _blames(session: Session, examined: Operations, explain: bool) -> tuple[list[Blame], frozenset[str]]:
-    """Return all blames, and the leaves to which a path is cut."""
+def _blames(session: Session, examined: Operations, explain: bool) -> tuple[list[Blame], Cuts]:
+    """Return all blames, and those of cut paths with the leaves that these lead to."""
     wrong = examined.wrong()
     if explain:
         examined.look_into(wrong)
@@ -123,10 +123,13 @@ def _blames(session: Session, examined: Operations, explain: bool) -> tuple[list
     if wrong:  # what cannot be differentiated twice has no gradient inside either
         severed = [call for call in severed if not call.keeps_graph]
     found = _grouped(wrong)
-    found += [messages.severed(call, _cut_off(session, call)) for call in reversed(severed)]
+    leaves = [_cut_off(session, call) for call in reversed(severed)]
+    cuts = tuple(
+        (messages.severed(call, cut), cut) for call, cut in zip(reversed(severed), leaves, strict=True)
+    )
+    found += [blame for blame, _ in cuts]
     found += [messages.hook(hook) for hook in _hooks(session)]
-    cut = frozenset[str]().union(*(_cut_off(session, call) for call in severed))
-    return found or _last_resort(session, examined), cut
+    return found or _last_resort(session, examined), cuts
 
 
 def _grouped(calls: Sequence[TracedCall]) -> list[Blame]:

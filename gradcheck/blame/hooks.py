@@ -18,7 +18,7 @@ from gradcheck.blame.location import Place, caller, definition
 
 @dataclass
 class WatchedHook:
-    """A hook met on the way: where it is defined and attached, and whether it changed a gradient."""
+    """A hook met on the way: where it is defined and, in this run, attached; whether it altered any."""
 
     id: str
     kind: str
@@ -41,7 +41,9 @@ class HookWatch:
         ``kind`` is "tensor", "leaf", "node" or "module", or one of the last two with " pre".
         """
         name = getattr(hook, "__qualname__", type(hook).__name__)
-        watched = WatchedHook(f"hook {len(self.hooks)}", kind, name, definition(hook), caller())
+        # leaves and modules carry theirs from before the run
+        attached = caller() if kind.startswith(("tensor", "node")) else None
+        watched = WatchedHook(f"hook {len(self.hooks)}", kind, name, definition(hook), attached)
         self.hooks.append(watched)
         # a module's hook is given (module, grad_input, grad_output) or, before, (module, grad_output)
         position = 1 if kind.startswith("module") else 0

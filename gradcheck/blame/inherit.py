@@ -16,11 +16,16 @@ _SEVERED, _UNEXPLAINED = "severed", "unexplained"
 
 def inherited(name: str, own: Sequence[Diagnosis], found: BlameResult) -> tuple[Diagnosis, ...]:
     """Return the diagnoses of a parameter: its ``own``, or those that the guilty operation explains."""
-    if not own or len(found.blames) != 1:
+    if not own:
+        return ()
+    cutting = [guilty for guilty, leaves in found.cuts if name in leaves]
+    if cutting and len(found.cuts) == len(found.blames) and own[0].kind != _SEVERED:
+        return (_cut(name, cutting[0]),)
+    if len(found.blames) != 1:
         return tuple(own)
     (guilty,) = found.blames
-    if name in found.cut and own[0].kind != _SEVERED:
-        return (_cut(name, guilty),)
+    if guilty.diagnoses and "declared" in guilty.diagnoses[0].details:
+        return (_declared(name, guilty.diagnoses[0]),)
     if guilty.diagnoses and own[0].kind == _UNEXPLAINED:
         return tuple(_within(name, guilty, diagnosis) for diagnosis in guilty.diagnoses[:1])
     return tuple(own)
@@ -33,6 +38,12 @@ def _cut(name: str, guilty: Blame) -> Diagnosis:
         "value counts as a constant."
     )
     return Diagnosis("missing-term", message, 1.0, _details(guilty))
+
+
+def _declared(name: str, diagnosis: Diagnosis) -> Diagnosis:
+    argument = diagnosis.details["declared"]
+    remedy = f"If you mean it, too, declare it: allow={{{name!r}: {argument!r}}}."
+    return Diagnosis(diagnosis.kind, f"{diagnosis.message} {remedy}", 1.0, diagnosis.details)
 
 
 def _within(name: str, guilty: Blame, diagnosis: Diagnosis) -> Diagnosis:

@@ -99,7 +99,9 @@ def hook(watched: WatchedHook) -> Blame:
         return blame("saved_tensors_hooks", watched.attached, message)
     owner = watched.kind.removesuffix(" pre")
     owner = {"node": "a grad_fn", "leaf": "a leaf"}.get(owner, f"a {owner}")
-    attached = "" if watched.attached == watched.place else f"; attached{at(watched.attached)}"
+    attached = f"; attached{at(watched.attached)}"
+    if watched.attached is None or watched.attached == watched.place:
+        attached = f"; defined{at(watched.place)}" if watched.place else ""
     message = f"a backward hook on {owner} alters the gradient that passes through{attached}"
     return blame(f"hook {watched.name}", watched.place or watched.attached, message)
 

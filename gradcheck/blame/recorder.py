@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from gradcheck.blame import functions, location
+from gradcheck.blame import declared, functions, location
 from gradcheck.blame.arrangement import copy
 from gradcheck.blame.calls import Arrangement, HiddenRead, TracedCall
 from gradcheck.blame.flow import Flow
@@ -133,6 +133,7 @@ class Recorder:
         if call.user_defined or call.key in self._keep:
             self._listen(call, outputs)
         call.parameters = functions.parameter_names(invocation)
+        call.diagnoses = declared.deviation(invocation)
 
     def _listen(self, call: TracedCall, outputs: list[torch.Tensor]) -> None:
         for i, output in enumerate(outputs):

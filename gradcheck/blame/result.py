@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from gradcheck.report.records import Blame, Call
 
+Cuts = tuple[tuple[Blame, frozenset[str]], ...]
+
 
 @dataclass(frozen=True)
 class BlameCost:
@@ -35,8 +37,9 @@ class BlameResult:
     ``all_calls_right``: every operation that the leaves' gradients pass through was verified alone and is
     right, no path is cut, and no hook alters a gradient; by the chain rule the whole is then right, and
     what differs at a kink is a choice of subgradient. ``kinks`` are the operations that sat on one.
-    ``of_the_user`` are the blames that are not of PyTorch's own operations. ``cut`` holds the leaves to which
-    a path is cut. ``unverified`` says, operation by operation, what could not be examined.
+    ``of_the_user`` are the blames that are not of PyTorch's own operations. ``cuts`` are those of cut paths,
+    with the leaves that the paths lead to. ``unverified`` says, operation by operation, what could not be
+    examined.
     """
 
     blames: tuple[Blame, ...]
@@ -46,4 +49,4 @@ class BlameResult:
     unverified: tuple[str, ...] = ()
     cost: BlameCost = BlameCost()
     of_the_user: tuple[Blame, ...] = ()
-    cut: frozenset[str] = frozenset()
+    cuts: Cuts = ()

@@ -80,6 +80,10 @@ def _by_direction(bench: Bench) -> Verification:
         return Verification(Verdict.PASS)
     directions = bench.directions()
     first = probe(bench, pulled, directions)
+    if not math.isfinite(first.claimed) and not pulled.all_finite:
+        pulled = bench.without_undefined(pulled)
+        directions = bench.directions()
+        first = probe(bench, pulled, directions)
     if not first.beyond:
         return _outcome(_judge(bench, pulled, first), first)
     if not math.isfinite(first.claimed) and not pulled.all_finite:

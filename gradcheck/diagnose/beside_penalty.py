@@ -46,6 +46,8 @@ def _ratio_and_rest(sample: Sample) -> tuple[float, float] | None:
     if sample.misshapen or value is None or value.size < 3:
         return None
     columns = np.stack([sample.true, value], axis=1)
+    if not (np.isfinite(columns).all() and np.isfinite(sample.said).all()):
+        return None
     largest = float(np.abs(columns).max(initial=1e-300))
     if not sample.clear or np.linalg.matrix_rank(columns, tol=1e-8 * largest) < 2:
         return None

@@ -10,7 +10,7 @@ import numpy as np
 from gradcheck.diagnose.evidence import Discrepancy, Facts
 from gradcheck.diagnose.hypothesis import Hypothesis
 from gradcheck.diagnose.joint import joint_explanations
-from gradcheck.diagnose.kinds import EVIDENT, FITTED
+from gradcheck.diagnose.kinds import EVIDENT, FITTED, Propose
 from gradcheck.diagnose.profile import enters_between, profile
 from gradcheck.diagnose.sample import Sample, narrowed
 from gradcheck.diagnose.scene import Scene, set_scene
@@ -77,7 +77,7 @@ def _spelled(diagnosis: Diagnosis, name: str) -> Diagnosis:
 
 
 def _explain(sample: Sample, scene: Scene) -> tuple[Diagnosis, ...]:
-    evident = [hypothesis for propose in EVIDENT for hypothesis in propose(sample, scene)]
+    evident = [hypothesis for propose in EVIDENT for hypothesis in _proposed(propose, sample, scene)]
     evident = _one_of_repetition(evident)
     rest = _finite_part(sample)
     if not rest.failing:
@@ -106,7 +106,21 @@ def _one_of_repetition(evident: list[Hypothesis]) -> list[Hypothesis]:
 def _proposals(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     with np.errstate(all="ignore"):
         for propose in FITTED:
-            yield from propose(sample, scene)
+            yield from _proposed(propose, sample, scene)
+
+
+def _proposed(propose: Propose, sample: Sample, scene: Scene) -> list[Hypothesis]:
+    """Ask one kind of mistake; what it cannot compute of such numbers it does not propose.
+
+    A report of a wrong gradient must not fail because one explanation of it does.
+    """
+    found = []
+    try:
+        for hypothesis in propose(sample, scene):
+            found.append(hypothesis)
+    except Exception:  # a decomposition that does not converge, an axis that is not there
+        pass
+    return found
 
 
 def _finite_part(sample: Sample) -> Sample:

@@ -101,19 +101,25 @@ def name_factor(
     says whether plain numbers such as 2 or π are words enough.
     """
     ratio, tolerance = abs(ratio), max(uncertainty, 1e-9)
+    literal = not constants and _is_literal(ratio, tolerance)
     if not math.isfinite(ratio) or ratio == 0 or tolerance > _COARSEST:
         return None
     plain = _constants() if constants else ()
     found = [_constant(form, known) for form in plain if _near(form.value, ratio, tolerance)]
     for x, quantity in known.items():
-        for form in _forms(x, tolerance < _COARSE):
+        for form in _forms(x, tolerance < _COARSE and not (literal and x == int(x))):
             if _near(form.value, ratio, tolerance):
                 # A coincidence with a small number is likelier than with a large one.
                 cost = form.cost + quantity.cost + (0.2 if x <= 4 else 0.0)
                 found.append(Named(form.formula, f"{x:g} is {quantity.words}", form.question, cost))
-    if not found and tolerance < 1e-6:
+    if not found and tolerance < 1e-6 and not literal:
         found = list(_products(ratio, tolerance, known))
     return min(found, key=lambda named: named.cost, default=None)
+
+
+def _is_literal(ratio: float, tolerance: float) -> bool:
+    """Whether a number is likelier written than computed, as 0.25: products of lengths hit it by chance."""
+    return _near(float(f"{ratio:.2g}"), ratio, tolerance)
 
 
 def _near(value: float, ratio: float, tolerance: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from gradcheck.diagnose.sample import Sample
 from gradcheck.diagnose.words import axis_words, listing, number
 from gradcheck.report.records import Diagnosis
 
+# A gradient whose errors are all below this share of its largest entry may be meant to be approximate.
+_APPROXIMATE = 1e-3
 # Error relative to the largest entry of the gradient, in decades.
 _BINS = (0.0, 1e-8, 1e-6, 1e-4, 1e-2, 1.0, np.inf)
 _LABELS = (
@@ -43,10 +46,24 @@ def unexplained(sample: Sample, nearest: Hypothesis | None) -> Diagnosis:
     parts += [slices] if slices else []
     if _total_right(sample):
         parts.append("the sum over all entries is right: contributions may have gone to the wrong places")
+    small = float(np.abs(sample.error).max()) / float(np.abs(sample.true).max())
+    if sample.clear and small < _APPROXIMATE:
+        details["approximate"] = True
+        largest = float(np.abs(sample.true).max())
+        parts.append(
+            f"all entries agree to {-math.log10(small):.1f} digits of the largest or more: if it is "
+            "approximate by design (an adjoint equation, an iterative solver), give "
+            f"rtol={_rounded_up(small)}, atol={_rounded_up(small * largest)}"
+        )
     if nearest is not None and nearest.fit.share >= 0.9:
         details["nearest"] = {"kind": nearest.kind, "fit": nearest.fit.share}
         parts.append(f"nearest: {nearest.kind}, which leaves {number(1 - nearest.fit.share)} of the error")
     return Diagnosis("unexplained", "; ".join(parts) + ".", 0.0, details)
+
+
+def _rounded_up(error: float) -> str:
+    """Return the next power of ten above an error."""
+    return f"1e{math.floor(math.log10(error)) + 1}"
 
 
 def _no_effect(sample: Sample) -> Diagnosis:

@@ -63,7 +63,8 @@ def finding(report: Report) -> str:
         return _agreement(report)
     varied = [v.name for v in report.variations if v.verdict is report.verdict]
     wrong = "wrong" if report.verdict is Verdict.FAIL else "not resolved"
-    return f"right as given, {wrong} under {listed(varied)}" if varied else wrong
+    as_given = "not resolved" if of_verdict(results, Verdict.INCONCLUSIVE) else "right"
+    return f"{as_given} as given, {wrong} under {listed(varied)}" if varied else wrong
 
 
 def _of_all(concerned: Sequence[ParameterResult], report: Report) -> str:

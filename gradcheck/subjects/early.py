@@ -65,6 +65,11 @@ def _of(observed: Observed, name: str, value: Array) -> Iterator[Diagnosis]:
             yield repeated.diagnosis()
 
 
+def unsteady(observed: Observed) -> Diagnosis | None:
+    """Return that the loss itself gives another value each time, where nothing that it uses tells why."""
+    return None if observed.culprits else next(_unsteady_loss(observed), None)
+
+
 def _unsteady_loss(observed: Observed) -> Iterator[Diagnosis]:
     """State that the loss itself is another one on the second call."""
     if not differ(observed.value, observed.again):

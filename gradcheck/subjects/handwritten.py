@@ -18,7 +18,7 @@ from gradcheck.diagnose import Facts
 from gradcheck.errors import UsageError
 from gradcheck.report.records import Diagnosis
 from gradcheck.subjects.calls import Calls
-from gradcheck.subjects.early import Observed, early_findings
+from gradcheck.subjects.early import Observed, early_findings, unsteady
 from gradcheck.subjects.leaves import integer_message, is_integer, scalar, variables_of
 from gradcheck.subjects.matching import Matched, match
 from gradcheck.subjects.structure import flatten
@@ -102,6 +102,10 @@ class HandWritten:
     def structural_findings(self) -> dict[str, Diagnosis]:
         """Return what is wrong before any number is compared, by parameter; {} where nothing is."""
         return early_findings(self._observed, self._variables)
+
+    def unsteady(self) -> Diagnosis | None:
+        """Return that the loss is another one at each call, so that nothing can be compared; else None."""
+        return unsteady(self._observed)
 
     def facts(self) -> Facts:
         """Return what else a diagnosis may use: what the functions close over, and the second call."""

@@ -49,6 +49,11 @@ def _nothing_to_move(constants: Mapping[str, Any]) -> str:
     if is_integer(leaf):
         return integer_message(name, leaf)
     where = "the parameters" if name == ROOT else name
+    if getattr(leaf, "dtype", None) == np.dtype(object):
+        return (
+            f"{name} has the dtype object, and cannot be moved by a small step: use {name}.astype(float), "
+            "and keep arrays of different lengths in a list."
+        )
     given = type(leaf).__name__
     return f"Expected floating-point arrays as parameters but got {given} for {where}: pass arrays."
 

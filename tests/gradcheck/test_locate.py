@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from plain_subject import Plain, examined, squares
@@ -71,12 +73,16 @@ def test_entries_that_are_not_finite_are_left_out():
     assert locate(exam, pulled, "x", 100).flat.tolist() == [i for i in range(20) if i % 5]
 
 
-def test_where_time_is_up_the_rest_is_left_out_and_said():
+@pytest.mark.parametrize(("seconds_each", "count"), [(0.1, 16), (3.0, 4), (0.01, 100)])
+def test_where_time_is_up_the_rest_is_left_out_and_said(monkeypatch, seconds_each, count):
     exam, pulled = wrong_at(100, {})
-    found = examine(exam, pulled, "x", np.arange(100), exact=True, seconds=0.0)
-    assert found.flat.tolist() == list(range(8))
-    assert not found.exact
-    assert found.claimed.shape == found.uncertainty.shape == (8,)
+    clock = itertools.count(step=seconds_each)
+    monkeypatch.setattr("gradcheck.locate.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr(exam, "_evaluate", exam.subject.evaluate)  # which asks for the time, too
+    found = examine(exam, pulled, "x", np.arange(100), exact=True, seconds=1.0)
+    assert found.flat.tolist() == list(range(count))
+    assert found.exact is (count == 100)
+    assert found.claimed.shape == found.uncertainty.shape == (count,)
 
 
 def test_complex_entries_are_examined_along_both_axes():
@@ -114,5 +120,5 @@ def test_nothing_to_examine_is_nothing():
 
 def test_what_is_affordable():
     assert affordable_entries(1e-3, 1.0) == 200
-    assert affordable_entries(10.0, 1.0) == 8
-    assert affordable_entries(0.0, 1e-6) >= 8
+    assert affordable_entries(10.0, 1.0) == 16
+    assert affordable_entries(0.0, 1e-6) >= 16

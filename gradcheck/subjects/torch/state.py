@@ -106,6 +106,11 @@ class Randomness:
         for put_back in self._moved():
             put_back()
 
+    @property
+    def moved(self) -> bool:
+        """Whether a generator has moved since."""
+        return bool(self._moved())
+
     def narrow(self) -> None:
         """Find out, after a forward pass, which generators it used; those are put back from now on."""
         self._used = self._moved()
