@@ -36,28 +36,45 @@ def undefined_outputs(exam: Examination) -> str:
 
 
 def has_endless_slope(exam: Examination, pulled: Pulled, name: str, i: int) -> bool:
-    """Whether on some side the difference quotients of one entry grow with every smaller step, to no end."""
+    """Whether on some side the difference quotients of one entry grow with every smaller step, to no end.
+
+    A slope that does end, nearer than the least step, is steeper than the last quotient. A claim of that
+    size, as an arc cosine's a rounding away from 1, gets the benefit of the doubt.
+    """
     value = exam.values[name]
     if value.dtype.kind == "c":
         return False
     scale = float(np.broadcast_to(exam.scales[name], value.shape).reshape(-1)[i])
     line = exam.line(entry_direction(exam, name, i, scale), pulled)
+    claimed = float(pulled.gradients[name].reshape(-1)[i]) * scale
     epsilon = exam.subject.epsilon
     noise = _ABOVE * roundoff.floor(exam.base, pulled.flat, epsilon)
     count = int(np.log(_LARGEST / epsilon**_LEAST) / np.log(_RATIO)) + 1
     steps = [_LARGEST / _RATIO**k for k in range(count)]
-    return any(_grows(line, [sign * step for step in steps], noise) for sign in (1.0, -1.0))
+    sides = [_growing(line, [sign * step for step in steps], noise) for sign in (1.0, -1.0)]
+    ladders = [quotients for quotients in sides if quotients]
+    further = np.log(steps[-1] / epsilon) / np.log(_RATIO)
+    return bool(ladders) and not any(_may_end(quotients, claimed, further) for quotients in ladders)
 
 
-def _grows(line: Line, steps: list[float], noise: float) -> bool:
+def _growing(line: Line, steps: list[float], noise: float) -> list[float]:
+    """Return the quotients of these steps where they grow with each, else none."""
     base = line(0.0)
     changes = []
     for step in steps:
         value = line(step)
         if base is None or value is None:
-            return False
-        changes.append(abs(total(line.weighted(value - base))))
-    if len(changes) < _FEWEST or min(changes) <= noise:
-        return False
+            return []
+        changes.append(total(line.weighted(value - base)))
+    sizes = [abs(change) for change in changes]
+    if len(sizes) < _FEWEST or min(sizes) <= noise:
+        return []
     # a smooth change falls as the step does, a jump not at all
-    return all(_FALLS <= large / small <= _RATIO / _GROWS for large, small in pairwise(changes))
+    growing = all(_FALLS <= large / small <= _RATIO / _GROWS for large, small in pairwise(sizes))
+    return [change / step for change, step in zip(changes, steps, strict=True)] if growing else []
+
+
+def _may_end(quotients: list[float], claimed: float, further: float) -> bool:
+    """Whether a claim lies between the last quotient and that of a step as small as a rounding."""
+    last, growth = quotients[-1], quotients[-1] / quotients[-2]
+    return bool(0.5 <= claimed / last <= 2 * growth**further)

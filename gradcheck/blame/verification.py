@@ -11,10 +11,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
 from gradcheck.blame import kinks, neighbours
 from gradcheck.blame.bench import BackwardRaisedError, Bench, Pulled
 from gradcheck.blame.probe import Probe, probe, rounding
 from gradcheck.report.records import Verdict
+
+# Finite differences that resolve a derivative to this share know it.
+_KNOWN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -84,15 +89,29 @@ def _by_direction(bench: Bench) -> Verification:
         pulled = bench.without_undefined(pulled)
         directions = bench.directions()
         first = probe(bench, pulled, directions)
+    if not math.isfinite(first.claimed):
+        return _undefined(bench, pulled, first)
     if not first.beyond:
         return _outcome(_judge(bench, pulled, first), first)
-    if not math.isfinite(first.claimed) and not pulled.all_finite:
-        message = "neither its result nor its gradient is finite here"
-        return Verification(Verdict.INCONCLUSIVE, message=message)
     first = replace(first, noise=rounding(bench, pulled, directions))
     if not first.beyond:
         return _outcome(_judge(bench, pulled, first), first)
     return _confirm(bench, pulled, first)
+
+
+def _undefined(bench: Bench, pulled: Pulled, found: Probe) -> Verification:
+    """Judge a gradient that is NaN or infinite: wrong where finite differences know a derivative."""
+    if not pulled.all_finite:
+        message = "neither its result nor its gradient is finite here"
+        return Verification(Verdict.INCONCLUSIVE, message=message)
+    estimate = found.estimate
+    if not estimate.resolved or not estimate.uncertainty <= _KNOWN * abs(estimate.value):
+        message = "its gradient is not finite here, and finite differences find no derivative"
+        return Verification(Verdict.INCONCLUSIVE, message=message)
+    pairs = zip(bench.problem.names, pulled.gradients, strict=True)
+    names = tuple(name for name, g in pairs if g is not None and not bool(torch.isfinite(g).all()))
+    message = f"the gradient for {', '.join(names)} is NaN or infinite, where finite differences are not"
+    return Verification(Verdict.FAIL, arguments=names, message=message)
 
 
 def _confirm(bench: Bench, pulled: Pulled, first: Probe) -> Verification:

@@ -81,6 +81,36 @@ def test_beside_an_infinite_result_the_operation_is_judged_by_its_other_entries(
     assert gradcheck.verify(logarithm(1), _vector(0.0, 1.0, 2.0)).ok
 
 
+def power(exchanged):
+    class Power(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, base):
+            y = (x * base.log()).exp()
+            ctx.save_for_backward(x, base, y)
+            return y
+
+        @staticmethod
+        def backward(ctx, u):
+            x, base, y = ctx.saved_tensors
+            return u * y * base.log(), u * (base ** (x - 1) if not exchanged else x ** (base - 1)) * x
+
+    return Power.apply
+
+
+def test_a_gradient_that_is_nan_beside_finite_results_is_wrong_alone():
+    torch.manual_seed(0)
+    x, base = torch.randn(3, 4, dtype=torch.float64), torch.rand(3, 4, dtype=torch.float64) + 0.5
+    mix = torch.eye(4, dtype=torch.float64) + 0.1
+    x.requires_grad_(), base.requires_grad_()
+    report = gradcheck.verify(lambda x, base: power(True)(x @ mix, base @ mix), x, base, variations=False)
+    assert report.verdict == "fail"
+    assert report.blame.operation == "Power.backward"
+    assert report.blame.message.startswith(
+        "the gradient for base is NaN or infinite, where finite differences"
+    )
+    assert gradcheck.verify(lambda x, base: power(False)(x @ mix, base @ mix), x, base).ok
+
+
 @pytest.mark.parametrize(
     ("options", "argument", "index"),
     [
