@@ -58,4 +58,4 @@ def test_a_checkpoint_that_draws_anew_is_told_from_one_that_keeps_too_little():
     report = gradcheck.verify(lambda x: Checkpoint.apply(block, x), x)
     assert report.verdict == "fail"
     assert report.blame.operation == "Checkpoint.backward"
-    assert "does it draw its random numbers anew" in report.blame.message
+    assert "draws random numbers again in its backward pass" in report.blame.message
