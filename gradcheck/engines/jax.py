@@ -311,8 +311,11 @@ class JaxEngine(Adapter):
             output, pull_back = jax.vjp(function, arrays)
             return output, pull_back(jnp.ones_like(output))[0]
 
-        run = jax.jit(both, compiler_options=dict(hasty_options())) if self.compiled else both
-        output, gradients = run(jax.device_put(dict(leaves)))  # jnp.asarray compiles for each new shape
+        arrays = jax.device_put(dict(leaves))  # jnp.asarray compiles for each new shape
+        run: Callable[[Leaves], tuple[Tensor, Mapping[str, Tensor]]] = both
+        if self.compiled:
+            run = jax.jit(both).lower(arrays).compile(compiler_options=dict(hasty_options()))
+        output, gradients = run(arrays)
         return output, {name: np.conj(gradient) for name, gradient in gradients.items()}
 
 
