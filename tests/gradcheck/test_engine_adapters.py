@@ -29,7 +29,8 @@ def load(library):
 
 @pytest.fixture(params=LIBRARIES)
 def engine(request, monkeypatch):
-    monkeypatch.setenv("DEV", "PYTHON")  # tinygrad: the device that needs no compiler
+    monkeypatch.setenv("DEV", "PYTHON")  # tinygrad: the device that needs no compiler,
+    monkeypatch.setenv("PARALLEL", "0")  # and no processes of its own that outlive the test
     return load(request.param)
 
 
