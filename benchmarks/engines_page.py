@@ -55,13 +55,21 @@ class Shown:
 
 
 def load(files: Iterable[Path]) -> list[dict[str, Any]]:
-    """Return one record for each library; shares of one library are added up."""
+    """Return one record for each library; shares of one library are added up.
+
+    Raises:
+        ValueError: where shares are of different versions, or hold the same case.
+    """
     merged: dict[str, dict[str, Any]] = {}
     for file in sorted(files):
         for record in json.loads(file.read_text(encoding="utf-8")):
             known = merged.setdefault(record["library"], _empty(record))
             if known["version"] != record["version"]:
                 raise ValueError(f"{file} is of {record['library']} {record['version']}, others are not")
+            again = known["cases"] & (cases := _cases(record))
+            if again:
+                raise ValueError(f"{file} has cases that another share has, too: {sorted(again)[0]}")
+            known["cases"] |= cases
             known["counts"].update(record["counts"])
             known["verified"] += record["verified"]
             for table in ("families", "operations"):
@@ -75,7 +83,12 @@ def load(files: Iterable[Path]) -> list[dict[str, Any]]:
 
 def _empty(record: Mapping[str, Any]) -> dict[str, Any]:
     numbers = {"counts": Counter(), "verified": 0, "families": {}, "operations": {}, "findings": {}}
-    return {"library": record["library"], "version": record["version"], **numbers}
+    return {"library": record["library"], "version": record["version"], "cases": set(), **numbers}
+
+
+def _cases(record: Mapping[str, Any]) -> set[tuple[str, int]]:
+    """Return the generated cases of a share by family and seed; each family's seeds are consecutive."""
+    return {(row["family"], record["seed"] + k) for row in record["families"] for k in range(row["cases"])}
 
 
 def _add_rows(known: dict[str, Counter[str]], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -103,7 +116,7 @@ def program(finding: Mapping[str, Any]) -> str:
     text = _SCALAR.sub(r"Tensor(np.array([\1])).reshape(())", finding["snippet"])
     if finding["kind"] == PRECISION:
         text = text.replace(
-            "import numpy as np\n", "import numpy as np\n\nnp.set_printoptions(precision=17)\n"
+            "import numpy as np\n", "import numpy as np\n\nnp.set_printoptions(floatmode='unique')\n"
         )
     output = re.search(r"^(\w+)\.sum\(\)\.backward\(\)$", text, re.M)
     if not finding["leaf"] and finding["kind"] != RAISES and output:
@@ -239,7 +252,12 @@ def summary(records: Iterable[Mapping[str, Any]]) -> str:
         + "\nOf a generated case the part is run that the library has the operations for; *unsupported* are\n"
         "those of which nothing is left. *Differed* counts cases in which something else came out than the\n"
         "reference says, conventions at ties and kinks included. What that was, the sections below say.\n"
-        "JAX and tinygrad compile every graph anew, which takes a hundred times as long: hence fewer cases.\n"
+        "\nJAX and tinygrad compile every graph anew, which takes most of the time: hence fewer cases, and\n"
+        "of tinygrad most of the kind that compiles soonest, kinks. In their later shares (JAX from seed\n"
+        "3000 on, tinygrad from 2000 on) they were kept from optimising what is run once: JAX compiled\n"
+        "each graph as a whole without XLA's optimisations (`gradcheck.engines.jax:compiled_engine`);\n"
+        "tinygrad, on its device PYTHON throughout, had `NOOPT=1 SPEC=0`. The backward pass is put\n"
+        "together in the same way with and without. The programs below run without.\n"
     )
 
 

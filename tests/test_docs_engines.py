@@ -74,18 +74,22 @@ def test_shares_of_one_library_add_up(tmp_path):
     record = {
         "library": "l",
         "version": "1",
+        "seed": 0,
         "counts": {"special values": 3},
         "verified": 5,
         "families": [{"family": "dag", "cases": 4}],
         "operations": [{"operation": "abs", "run": 4}],
         "findings": [finding],
     }
-    for name in ("a.json", "b.json"):
-        (tmp_path / name).write_text(json.dumps([record]), encoding="utf-8")
+    for name, seed in (("a.json", 0), ("b.json", 4)):
+        (tmp_path / name).write_text(json.dumps([{**record, "seed": seed}]), encoding="utf-8")
     (merged,) = engines_page.load(tmp_path.glob("*.json"))
     assert merged["verified"] == 10
     assert merged["families"]["dag"]["cases"] == 8
     assert merged["findings"]["abs", "raises"]["count"] == 4
+    (tmp_path / "c.json").write_text(json.dumps([{**record, "seed": 7}]), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"another share has, too: \('dag', 7\)"):
+        engines_page.load(tmp_path.glob("*.json"))
     (tmp_path / "c.json").write_text(json.dumps([{**record, "version": "2"}]), encoding="utf-8")
     with pytest.raises(ValueError, match="others are not"):
         engines_page.load(tmp_path.glob("*.json"))

@@ -7,7 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.engines_survey import CONVENTION, NOT_FINITE, PRECISION, RAISES, WRONG, Work, classify, survey
+from benchmarks.engines_survey import (
+    CONVENTION,
+    NOT_FINITE,
+    PRECISION,
+    RAISES,
+    WRONG,
+    Remembering,
+    Work,
+    classify,
+    survey,
+)
 from cases import Case
 from gradcheck.engines.reference import ReferenceEngine
 from gradcheck.engines.weighting import random_cotangent, weighted
@@ -98,3 +108,26 @@ def test_a_survey_counts_what_it_ran_and_finds_what_is_planted():
     assert all(key[1] == "tanh" for key in found.findings), found.findings
     assert not counts["special values"]
     assert sum(row.cases for result in results for row in result.families) >= 24
+
+
+def test_an_engine_is_asked_once_about_the_same_graph_and_values_and_anew_about_others():
+    class Counting(ReferenceEngine):
+        asked = 0
+
+        def value_and_gradients(self, graph, values):
+            self.asked += 1
+            return super().value_and_gradients(graph, values)
+
+    counting = Counting()
+    engine = Remembering(counting)
+    first = case("clip", [0.3, 2.0], maximum=1.0)
+    answers = [engine.value_and_gradients(first.graph, first.values)[1]["x0"] for _ in range(2)]
+    assert np.array_equal(*answers)
+    assert counting.asked == 1
+    for other in (case("clip", [0.3, 0.4], maximum=1.0), case("clip", [0.3, 2.0], maximum=3.0)):
+        gradient = engine.value_and_gradients(other.graph, other.values)[1]["x0"]
+        assert np.all(gradient != 0)
+        assert not np.array_equal(gradient, answers[0])
+    assert counting.asked == 3
+    assert engine.name == counting.name
+    assert engine.supports("tanh")

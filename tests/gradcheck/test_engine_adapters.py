@@ -13,6 +13,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from cases import Case
+from gradcheck import Verdict, verify_case
 from gradcheck.engines import UnsupportedError, call_engine, conformance, unsupported
 from gradcheck.engines.adapter import Adapter
 from reference_impl import Graph, Node
@@ -27,7 +29,8 @@ def load(library):
 
 @pytest.fixture(params=LIBRARIES)
 def engine(request, monkeypatch):
-    monkeypatch.setenv("DEV", "PYTHON")  # tinygrad: the device that needs no compiler
+    monkeypatch.setenv("DEV", "PYTHON")  # tinygrad: the device that needs no compiler,
+    monkeypatch.setenv("PARALLEL", "0")  # and no processes of its own that outlive the test
     return load(request.param)
 
 
@@ -74,6 +77,48 @@ def test_a_snippet_runs_without_us_and_prints_the_claimed_gradients(engine):
         printed = run.stdout.split(f"{name} ", 1)[1]
         first = re.search(r"-?\d+\.?\d*(e-?\d+)?", printed.replace("float64", ""))
         assert float(first.group()) == pytest.approx(gradient.flat[0], rel=1e-5)
+
+
+def test_what_jax_compiles_as_a_whole_is_right_and_a_severed_gradient_in_it_is_caught():
+    pytest.importorskip("jax")
+    from gradcheck.engines import jax as adapter
+
+    class Severed(adapter.JaxEngine):
+        operations: ClassVar = {**adapter.OPERATIONS, "relu": adapter.jax.lax.stop_gradient}
+
+    graph, values = mlp()
+    case = Case("mlp", graph, {**values, "x": np.abs(values["x"]), "W1": np.abs(values["W1"])})
+    assert verify_case(case, adapter.compiled_engine).verdict is Verdict.PASS
+    assert verify_case(case, Severed(compiled=True)).verdict is Verdict.FAIL
+
+
+def test_compiling_as_a_whole_changes_neither_values_nor_dtypes():
+    pytest.importorskip("jax")
+    from gradcheck.engines import jax as adapter
+
+    graph, values = mlp()
+    for dtype in (np.float32, np.float64):
+        given = {name: value.astype(dtype) for name, value in values.items()}
+        one, whole = (
+            call_engine(engine, graph, given) for engine in (adapter.engine, adapter.compiled_engine)
+        )
+        for name, gradient in one.gradients.items():
+            assert whole.gradients[name].dtype == gradient.dtype == dtype
+            np.testing.assert_allclose(whole.gradients[name], gradient, rtol=100 * np.finfo(dtype).eps)
+
+
+def test_an_option_that_this_version_of_xla_lacks_is_left_out(monkeypatch):
+    pytest.importorskip("jax")
+    from gradcheck.engines import jax as adapter
+
+    monkeypatch.setattr(adapter, "_HASTY", {"xla_no_such_option": 1, "xla_backend_optimization_level": 0})
+    adapter.hasty_options.cache_clear()
+    try:
+        assert adapter.hasty_options() == {"xla_backend_optimization_level": 0}
+        graph, values = mlp()
+        assert call_engine(adapter.compiled_engine, graph, values).gradients
+    finally:
+        adapter.hasty_options.cache_clear()
 
 
 def refuse(a):
