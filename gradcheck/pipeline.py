@@ -249,11 +249,10 @@ def _judge_nonfinite(outcome: Outcome, finding: Finding, finite: np.ndarray) -> 
         if estimate.resolved and estimate.uncertainty <= 1e-3 * size:
             index = tuple(int(k) for k in np.unravel_index(int(i), finite.shape)) if finite.shape else ()
             true = estimate.value / float(scales[i])
-            _fail(
-                finding,
-                f"{where.size} of {counted(finite.size, 'entry')} are NaN or "
-                f"infinite,{f' at {list(index)}' if index else ''} where finite differences give {true:.6g}",
-            )
+            entries = f"{counted(finite.size, 'entry')} {'is' if finite.size == 1 else 'are'} NaN or infinite"
+            place = f" at {list(index)}" if index else ""
+            said = f"{where.size} of {entries},{place} where finite differences give {true:.6g}"
+            _fail(finding, said)
             return
     finding.notes.append(
         f"{where.size} entries are NaN or infinite, where the forward pass is not smooth either"

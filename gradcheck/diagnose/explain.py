@@ -71,7 +71,7 @@ def diagnose(discrepancies: Mapping[str, Discrepancy], facts: Facts | None = Non
 
 def _spelled(diagnosis: Diagnosis, name: str) -> Diagnosis:
     """Return a diagnosis with the possessive that a name in s has."""
-    if not name.endswith("s"):
+    if len(name) < 3 or not name.endswith("s"):  # of the letter s it is s's: s' is a derivative
         return diagnosis
     return replace(diagnosis, message=diagnosis.message.replace(f"{name}'s ", f"{name}' "))
 

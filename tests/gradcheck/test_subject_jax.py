@@ -312,7 +312,7 @@ def test_what_cannot_be_verified_is_said_in_a_sentence():
         gradcheck.verify(lambda x: 1 / 0, X)
     with pytest.raises(UsageError, match="no floating-point array: return"):
         gradcheck.verify(lambda x: x > 0, X)
-    with pytest.raises(UsageError, match="needs a torch function"):
+    with pytest.raises(UsageError, match="is for PyTorch functions"):
         gradcheck.verify(jnp.sin, X, order=2)
     with pytest.raises(UsageError, match="not verified here"):
         gradcheck.verify(jnp.sin, X, allow={"inputs[1]": "no reason"})
