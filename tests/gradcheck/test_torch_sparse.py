@@ -47,7 +47,7 @@ def test_only_stored_entries_are_moved():
     assert report.cost.forward_evaluations < 40
 
 
-@pytest.mark.filterwarnings("ignore:Sparse")  # of the backward pass under test
+@pytest.mark.filterwarnings("ignore:Sparse")  # of the sparse tensor that the backward pass makes itself
 @pytest.mark.parametrize(("factor", "verdict"), [(1.0, "pass"), (2.0, "fail")])
 def test_a_factor_in_a_sparse_gradient_is_seen(factor, verdict):
     sparse = _matrix().to_sparse().requires_grad_()
