@@ -241,12 +241,16 @@ def _describe(
         compared=int(entries.flat.size),
         verdict=finding.verdict,
     )
-    finding.digits = judge.digits(float(d[finite].max(initial=0)), largest)
+    told = finite if finding.verdict is not Verdict.PASS else finite & (d - u <= tau)  # the rest are kinks
+    finding.digits = judge.digits(float(d[told].max(initial=0)), largest) if told.any() else None
     if finding.verdict is Verdict.PASS and 0 < largest <= float(tau.max()):
         finding.digits = None
         finding.notes.append(f"its gradient is zero to within {float(tau.max()):.1g}")
     elif (
-        finding.verdict is Verdict.PASS and finding.digits < 9 and np.any(d[finite] > _IMPRECISE * u[finite])
+        finding.verdict is Verdict.PASS
+        and finding.digits is not None
+        and finding.digits < 9
+        and np.any(d[finite] > _IMPRECISE * u[finite])
     ):
         note = f"imprecise: {finding.digits:.1f} digits agree, and {d.size} entries were examined"
         if not any("imprecise" in text for text in finding.notes):

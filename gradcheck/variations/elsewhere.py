@@ -42,8 +42,14 @@ _ALONE = 4
 Change = Callable[[torch.Tensor, int], torch.Tensor]
 
 
-def at(context: Context, label: str, change: Change) -> VariationResult | None:
-    """Verify the subject with its inputs changed; None where it has no value there."""
+def at(
+    context: Context, label: str, change: Change, within: float = math.inf, may_raise: bool = False
+) -> VariationResult | None:
+    """Verify the subject with its inputs changed; None where it has no value there.
+
+    ``within``: how many times as large outputs may be as the given ones. ``may_raise``: whether a backward
+    pass that raises there says that the function is not meant for it.
+    """
     subject = _moved(context.subject, change)
     if subject is None:
         return None
@@ -52,9 +58,9 @@ def at(context: Context, label: str, change: Change) -> VariationResult | None:
             subject.start()
         except Exception:  # outside its domain a forward pass raises what it likes
             return None
-        if not _usable(subject):
+        if not _usable(subject) or _largest(subject) > within * (_largest(context.subject) or math.inf):
             return None
-        return judge_subject(context, subject, label)
+        return judge_subject(context, subject, label, may_raise=may_raise)
 
 
 def value_time(context: Context, change: Change) -> float | None:
@@ -116,12 +122,17 @@ def _usable(subject: TorchSubject) -> bool:
     return all(bool(torch.isfinite(out).all()) for out in subject.outputs)
 
 
+def _largest(subject: TorchSubject) -> float:
+    return max((float(out.abs().max()) for out in subject.outputs if out.numel()), default=0.0)
+
+
 def judge_subject(
-    context: Context, subject: TorchSubject, label: str, search: bool = True
+    context: Context, subject: TorchSubject, label: str, search: bool = True, may_raise: bool = False
 ) -> VariationResult | None:
     """Verify a started subject that is not the user's own; None where it is no circumstance.
 
     Without ``search`` for the guilty operation, a discrepancy away from kinks is believed as it is.
+    ``may_raise``: see ``at``.
     """
     subject.coarsen(context.subject.epsilon)
     inside = "float32" if subject.epsilon >= judge.SINGLE else "float64"
@@ -139,7 +150,8 @@ def judge_subject(
             raise Skip(f"PyTorch's own backward pass raises {str(error)[:100]}") from error
         if any(reason in str(error) for reason in (_AMBIGUOUS, _SINGULAR)):
             return None
-        return failed(label, f"with {label}, backward raises {str(error)[:160]}")
+        raised = f"with {label}, backward raises {str(error)[:160]}"
+        return passed(label, f"{raised}: is it meant to work there?") if may_raise else failed(label, raised)
     conventions.accept(outcome)
     _count(context.exam, outcome.exam)
     wrong = outcome.failing or (outcome.tied if search else ())

@@ -25,6 +25,8 @@ _INDICES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 # Kernels go over to several blocks at widths up to this; that so wide an axis is affordable is seen at one of
 # an eighth of it, whose forward pass may take these seconds: 64 times as long at worst, a few dozen times.
 _WIDE, _EIGHTH, _AFFORDABLE = 2049, 8, 4e-4
+# Outputs so many times as large as the given ones are those of an iteration that does not settle there.
+_RUNS_AWAY = 1e6
 # No further axis is made wide after so long: functions with many kinks take longest.
 _WIDE_SECONDS = 0.2
 
@@ -37,6 +39,7 @@ def other_sizes(context: Context) -> VariationResult:
     if not lengths:
         raise Skip("no input has an axis")
     tried: list[str] = []
+    doubts: list[str] = []
     on_wide = 0.0
     for length in lengths:
         for choices in _sizes(length, context.handwritten):
@@ -48,11 +51,12 @@ def other_sizes(context: Context) -> VariationResult:
             if result is None:
                 continue
             tried.append(result.name)
+            doubts += [result.message] if "raises" in result.message else []
             if result.verdict is Verdict.FAIL:
                 return failed(name, result.message, result.parameters)
     if not tried:
         raise Skip("the forward pass takes no other size")
-    return passed(name, "axes of " + ", ".join(tried))
+    return passed(name, "; ".join(["axes of " + ", ".join(tried), *doubts[:1]]))
 
 
 def _sizes(length: int, handwritten: bool) -> Iterator[tuple[int, ...]]:
@@ -92,7 +96,8 @@ def _first(
             continue
         if new >= _WIDE and not _affordable(context, length, new):
             continue
-        result = at(context, f"axes of {length} made {new}", _resized(length, new))
+        label = f"axes of {length} made {new}"
+        result = at(context, label, _resized(length, new), _RUNS_AWAY, may_raise=True)
         if result is not None:
             return VariationResult(f"{length} to {new}", result.verdict, result.message, result.parameters)
     return None
@@ -135,10 +140,14 @@ def _resized(length: int, new: int) -> Change:
     def change(t: torch.Tensor, _: int) -> torch.Tensor:
         if t.layout is not torch.strided:
             return t
-        for axis in range(t.ndim):
-            if t.shape[axis] == length:
-                t = t.index_select(axis, torch.arange(new, device=t.device) % length)
+        if _are_places(t):
+            return _placed(t, length, new)
+        axes = [axis for axis in range(t.ndim) if t.shape[axis] == length]
+        for axis in axes:
+            t = t.index_select(axis, torch.arange(new, device=t.device) % length)
         if new > length and (t.is_floating_point() or t.is_complex()):
+            if len(axes) > 1:  # a matrix keeps its norm: what contracts goes on contracting
+                t = t * (length / new) ** (len(axes) - 1)
             jitter = torch.rand(t.shape, generator=torch.Generator().manual_seed(new), dtype=torch.float64)
             t = t * (0.9 + 0.2 * jitter).to(
                 dtype=t.real.dtype if t.is_complex() else t.dtype, device=t.device
@@ -146,3 +155,22 @@ def _resized(length: int, new: int) -> Change:
         return t
 
     return change
+
+
+def _are_places(t: torch.Tensor) -> bool:
+    """Whether these are places along an axis in order, as offsets and bounds of segments are, from 0 on."""
+    return (
+        t.dtype in _INDICES
+        and t.ndim == 1
+        and t.numel() > 1
+        and int(t[0]) == 0
+        and bool((t.diff() >= 0).all())
+    )
+
+
+def _placed(t: torch.Tensor, length: int, new: int) -> torch.Tensor:
+    """Keep places in order, and an end at the end: the last segment takes what an axis gains."""
+    t = torch.where(t == length, new, t)
+    if t.shape[0] == length and new > length:
+        t = torch.cat([t, t[-1:].expand(new - length)])
+    return t[:new] if t.shape[0] == length else t

@@ -71,7 +71,8 @@ def test_of_right_operations_any_number_passes():
 
     report = gradcheck.verify(safe, _vector(0.0, 1.0, -1.0))
     assert report.ok
-    assert any("every operation alone is right" in note for note in report.parameters["inputs[0]"].notes)
+    reasons = ("every operation alone is right", "lie between the derivatives nearby")
+    assert any(reason in note for reason in reasons for note in report.parameters["inputs[0]"].notes)
 
 
 class Root(torch.autograd.Function):

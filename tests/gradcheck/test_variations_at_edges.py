@@ -103,3 +103,74 @@ def test_a_setting_that_a_module_passes_on_is_changed_where_the_function_takes_i
         "with argument 1 of Stretched made 0.7, the gradient of inputs[0] is wrong"
     )
     assert report.blame.operation == "Stretched.backward"
+
+
+class Segments(torch.autograd.Function):
+    """Means of segments between the given bounds; ``tail`` is what the last row gets of its gradient."""
+
+    @staticmethod
+    def forward(ctx, x, bounds, tail=1.0):
+        ctx.save_for_backward(bounds)
+        ctx.rows, ctx.tail = len(x), tail
+        pairs = list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
+        return torch.stack([x[a:b].sum(0) / max(b - a, 1) for a, b in pairs])
+
+    @staticmethod
+    def backward(ctx, g):
+        (bounds,) = ctx.saved_tensors
+        lengths = bounds.diff()
+        gradient = (g / lengths.clamp(min=1)[:, None]).repeat_interleave(lengths, 0)
+        if ctx.rows % 7:
+            gradient[-1] *= ctx.tail
+        return gradient, None, None
+
+
+@pytest.mark.parametrize(("tail", "verdict"), [(1.0, "pass"), (0.5, "fail")])
+def test_bounds_of_segments_grow_with_their_axis(tail, verdict):
+    x, bounds = torch.randn(7, 3, dtype=torch.float64), torch.tensor([0, 2, 5, 7])
+    report = gradcheck.verify(Segments.apply, x.requires_grad_(), bounds, tail, variations={"other sizes"})
+    assert report.verdict == verdict, str(report)
+
+
+def test_a_matrix_that_contracts_goes_on_contracting():
+    def settled(w, b):
+        z = torch.zeros_like(b)
+        for _ in range(200):
+            z = torch.tanh(w @ z) + b
+        return z
+
+    class Equilibrium(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, w, b):
+            z = settled(w, b)
+            ctx.save_for_backward(w, z)
+            return z
+
+        @staticmethod
+        def backward(ctx, g):
+            w, z = ctx.saved_tensors
+            slope = 1 - torch.tanh(w @ z) ** 2
+            eye = torch.eye(len(z), dtype=z.dtype)
+            v = torch.linalg.solve((eye - slope[:, None] * w).T, g)
+            return torch.outer(v * slope, z), v
+
+    w = torch.randn(4, 4, dtype=torch.float64)
+    w = (0.6 * w / torch.linalg.matrix_norm(w, 2)).requires_grad_()
+    report = gradcheck.verify(Equilibrium.apply, w, torch.randn(4, dtype=torch.float64).requires_grad_())
+    assert report.ok, str(report)
+
+
+def test_a_size_at_which_backward_raises_is_none_that_it_is_meant_for():
+    class Pairs(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.reshape(-1, 4, 2).sum(-1)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g.unsqueeze(-1).expand(-1, 4, 2).reshape(-1, 8)
+
+    report = gradcheck.verify(Pairs.apply, torch.randn(5, 8, dtype=torch.float64).requires_grad_())
+    assert report.ok, str(report)
+    (sizes,) = [each for each in report.variations if each.name == "other sizes"]
+    assert "is it meant to work there?" in sizes.message

@@ -25,7 +25,7 @@ class Square(torch.autograd.Function):
         return 2 * ctx.saved_tensors[0] * u
 
 
-@pytest.mark.parametrize("value", [float("inf"), float("nan"), 1e308])
+@pytest.mark.parametrize("value", [1e300, 1e308])
 def test_values_at_the_end_of_the_range(value):
     x = torch.tensor([value, 1.0, 2.0], dtype=torch.float64)
     for function in (torch.sin, Square.apply, lambda x: x * 2):
