@@ -12,8 +12,9 @@ import numpy as np
 
 from gradcheck.examination import Examination, Pulled
 from gradcheck.judge import Tolerance
-from gradcheck.locate import Entries, entry_probe
+from gradcheck.locate import Entries, entry_direction, entry_probe
 from gradcheck.numerical import directions
+from gradcheck.numerical.line import Line, total
 from gradcheck.subjects.base import Array
 
 # Of several wrong entries, this many of the worst are confirmed.
@@ -25,6 +26,14 @@ _NEARBY = 1e-4
 # A slope that falls steeply, as a square root's does near zero, seems to jump from afar, not from as near as
 # this power of epsilon (1e-8 in float64).
 _NEARER = 0.5
+# Much smaller steps: this power of epsilon (5e-7 in float64) of the first.
+_CLOSER = 0.4
+# Steps between which a change that has a slope would shrink, and the share of outputs that is no rounding.
+_WITHIN, _FAR = (2.0**-22, 2.0**-32), 1e-3
+# Entries beyond this are moved by steps in which something may turn.
+_LARGE = 1e3
+# A discrepancy that differs by no more than this share is the same.
+_MUCH = 0.1
 # Derivatives of a smooth function change by about the shift; by more than this share they jump.
 _JUMP = 0.02
 # Beside a claimed value so many times larger, derivatives nearby differ by no more than the shift makes them:
@@ -37,17 +46,16 @@ def confirm(
 ) -> str:
     """Look again at the worst of the wrong entries.
 
-    Returns "wrong" where the discrepancy stands, "kink" where each claimed value is a subgradient, and
-    "unclear" where other steps contradict the first.
+    Returns "wrong" where the discrepancy stands, "kink" where each claimed value is a subgradient, "turns"
+    where much smaller steps confirm each, and "unclear" where other steps contradict the first.
     """
     order = wrong[np.argsort(-entries.discrepancy[wrong])][:_CONFIRMED]
-    found = "kink"
+    outcomes = []
     for row in order:
-        outcome = _look_again(exam, pulled, name, entries, int(row), tol)
-        if outcome == "wrong":
-            return outcome
-        found = outcome if outcome == "unclear" else found
-    return found
+        outcomes.append(_look_again(exam, pulled, name, entries, int(row), tol))
+        if outcomes[-1] == "wrong":
+            return "wrong"
+    return next((outcome for outcome in ("unclear", "turns") if outcome in outcomes), "kink")
 
 
 def _look_again(
@@ -63,7 +71,50 @@ def _look_again(
     tau = tol.of(float(abs(entries.expected[row])), largest) * 0.37 * scale
     if again.discrepancy - again.uncertainty <= tau:
         return "unclear"
+    closer = _much_closer(exam, pulled, name, entries, row, scale)
+    if closer:
+        return closer
     return "kink" if _jumps_around(exam, pulled, name, i, scale, entries.claimed[row]) else "wrong"
+
+
+def _much_closer(
+    exam: Examination, pulled: Pulled, name: str, entries: Entries, row: int, scale: float
+) -> str:
+    """Return "turns" or "unclear" where much smaller steps contradict the first, "" where they do not.
+
+    Steps are as large as the entry: the sine of a large number turns many times within one of them.
+    """
+    if entries.kink[row] or np.iscomplexobj(entries.expected):
+        return ""
+    i, step = int(entries.flat[row]), scale * float(exam.subject.epsilon**_CLOSER)
+    claimed, expected = entries.claimed[row], entries.expected[row]
+    if scale > _LARGE and _as_far_within(exam.line(entry_direction(exam, name, i, scale), pulled)):
+        return "unclear"
+    direction = entry_direction(exam, name, i, step)
+    if _stands(exam.residual(pulled, direction), (claimed - expected) * step):
+        return ""
+    near = exam.along(pulled, direction, climb=False)
+    value, bar = near.estimate.value / step, near.uncertainty / step
+    if not near.estimate.resolved or abs(value - expected) <= bar + entries.uncertainty[row]:
+        return ""
+    confirmed = abs(value - claimed) <= bar and abs(value) > 10 * bar
+    return "turns" if confirmed else "unclear"
+
+
+def _stands(residual: tuple[float, float], apart: float) -> bool:
+    """Whether two evaluations give the discrepancy as it was found, or are too few to say another one."""
+    found, noise = residual
+    return noise > _MUCH * abs(apart) or abs(found - apart) <= _MUCH * abs(apart)
+
+
+def _as_far_within(line: Line) -> bool:
+    """Whether outputs move as far, and far, within a step of 2e-10 as within one of 2e-7: no slope shows."""
+    base = line(0.0)
+    groups = [[line(sign * factor * h) for sign in (1, -1) for factor in (1.0, 1.7)] for h in _WITHIN]
+    if base is None or any(point is None for group in groups for point in group):
+        return False
+    far, near = ([total(abs(line.weighted(point - base))) for point in group] for group in groups)
+    return max(near) > max(0.3 * min(far), _FAR * total(abs(line.weighted(base))))
 
 
 def _jumps_around(

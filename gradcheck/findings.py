@@ -17,6 +17,7 @@ from gradcheck.numerical import directions
 from gradcheck.report.records import Comparison, Coverage, ParameterResult, Verdict
 
 NUMERICAL = "finite differences"
+TURNS = "the function turns within the first steps: much smaller ones confirm the claimed values"
 _SHOWN = 8
 # A discrepancy this many times its uncertainty is worth a note even where it is within tolerance.
 _IMPRECISE = 10.0
@@ -160,6 +161,8 @@ def from_entries(
             finding.verdict, finding.wrong = Verdict.FAIL, wrong
         elif outcome == "kink":
             finding.notes.append("at a kink: the claimed values lie between the derivatives nearby")
+        elif outcome == "turns":
+            finding.notes.append(TURNS)
         else:
             finding.verdict, finding.message = (
                 Verdict.INCONCLUSIVE,

@@ -81,7 +81,11 @@ def examine_one(outcome: Outcome, name: str, look: Callable[[Pulled], Entries]) 
     by_direction = finding.verdict
     entries = look(pulled)
     findings.from_entries(exam, pulled, finding, entries, outcome.tolerances[name])
-    if by_direction is Verdict.FAIL and finding.verdict is Verdict.PASS:
+    if (
+        by_direction is Verdict.FAIL
+        and finding.verdict is Verdict.PASS
+        and findings.TURNS not in finding.notes
+    ):
         _direction_against_entries(outcome, finding, entries)
 
 

@@ -23,9 +23,9 @@ _WINDOWS = (2.0**-30.5, 2.0**-24.5, 2.0**-17, 2.0**-9.5)
 _PLACES = tuple(2 * (math.sqrt(p) % 1) - 1 for p in (2, 3, 5, 7, 13, 17, 23, 37, 47, 53))
 # Of so many different values at least a noise level can be read.
 _DISTINCT = 7
-# Points between which single precision is told, steps about one rounding of it, and the least second
-# differences, as a share, that it leaves.
-_POINTS, _STEPS, _SINGLE = 7, (2.0**-24, 2.0**-22), 2.0**-27
+# Points between which single precision is told, steps about one rounding of it, and the least and the most
+# second differences, as a share, that it leaves.
+_POINTS, _STEPS, _SINGLE, _MOST = 7, (2.0**-24, 2.0**-22), 2.0**-27, 2.0**-8
 # The standard deviation of rounding to a grid, in units of the grid.
 _GRID = 12**-0.5
 
@@ -93,10 +93,11 @@ def is_single(line: Line) -> bool:
 
     Second differences over steps of about one such rounding tell: of smooth outputs they are smaller by eight
     orders, and fall with the square of the step; at a kink they are as large, but not all of them; beside a
-    pole or the end of a domain they are large, but of one sign.
+    pole or the end of a domain they are large, but of one sign, and of outputs that oscillate within such
+    steps they are as large as these.
     """
     near, far = (_second_differences(line, step) for step in _STEPS)
-    return near is not None and far is not None and near > max(_SINGLE, far / 4)
+    return near is not None and far is not None and _MOST > near > max(_SINGLE, far / 4)
 
 
 def _second_differences(line: Line, step: float) -> float | None:

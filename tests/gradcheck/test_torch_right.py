@@ -215,3 +215,26 @@ def test_a_hand_written_backward_that_cannot_reshape_nothing_is_right():
             return r * (h - y * along), (g * y).reshape(-1, x.shape[-1]).sum(0)
 
     _passes(Norm.apply, _leaf(2, 3, 4), _leaf(4))
+
+
+class Sine(torch.autograd.Function):
+    """The sine, with its gradient times a factor."""
+
+    @staticmethod
+    def forward(ctx, x, factor):
+        ctx.save_for_backward(x)
+        ctx.factor = factor
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.saved_tensors[0].cos() * ctx.factor, None
+
+
+@pytest.mark.parametrize("size", [1e5, 1e7, 1e8, 1e10, 1e12, 1e15, 1e60, 1e300])
+def test_a_function_that_turns_within_the_first_steps_is_never_called_wrong(size):
+    x = torch.tensor([size, 0.9 * size, 1.1 * size], dtype=torch.float64, requires_grad=True)
+    report = gradcheck.verify(torch.sin, x)
+    assert report.verdict == ("pass" if size < 1e9 else "inconclusive"), str(report)
+    if size < 1e9:
+        assert gradcheck.verify(Sine.apply, x, 1.5).verdict == "fail"
