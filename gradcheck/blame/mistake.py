@@ -41,7 +41,7 @@ class Inspector(Passive):
     def visit(self, invocation: Invocation) -> Any:
         """Look into the call, then make it."""
         call = self._calls.get(invocation.key)
-        if call is not None:
+        if call is not None and _passes_on(invocation, call):
             with patches.undisturbed():
                 call.diagnoses = self._look_into(invocation, call)
         return invocation.run()
@@ -59,6 +59,15 @@ class Inspector(Passive):
                 self.evaluations += bench.evaluations
                 self.backwards += bench.backwards
         return ()
+
+
+def _passes_on(invocation: Invocation, call: TracedCall) -> bool:
+    """Whether a gradient that may be wrong goes to anything but leaves."""
+    arguments = unique_tensors((invocation.args, invocation.kwargs))
+    names = tensor_names(invocation, call.parameters)
+    inner = {names[id(arguments[i])] for i in call.variables if not arguments[i].is_leaf}
+    wrong = set(call.verification.arguments) if call.verification is not None else set()
+    return bool(inner & wrong if wrong else inner)
 
 
 def _diagnoses(invocation: Invocation, call: TracedCall, alone: Alone) -> tuple[Diagnosis, ...]:
