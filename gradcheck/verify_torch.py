@@ -99,7 +99,7 @@ def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> N
     parts.parameters = _results(subject, outcome, parts, blame)
     if blame is not None:
         parts.blame(blame)
-    right = not outcome.failing
+    right = not outcome.failing and _unseen_is_right(subject, outcome, parts)
     if right and subject.double and subject.is_narrow and subject.randomised:
         parts.notes.append("draws random numbers, other ones in float64: not compared in its own precision")
     elif right and subject.double and subject.is_narrow:
@@ -189,6 +189,32 @@ def _blame_elsewhere(subject: TorchSubject) -> tuple[Blame, ...] | None:
     except Exception:  # as in _blame
         return None
     return found.of_the_user if found.blames or found.all_calls_right else None
+
+
+def _unseen_is_right(subject: TorchSubject, outcome: Outcome, parts: Collected) -> bool:
+    """Verify operations one by one where a hand-written one lies before gradients too small to be seen.
+
+    What reaches the first layers of a deep network may be nothing beside the outputs' rounding.
+    """
+    hidden = [name for name, finding in outcome.findings.items() if _is_unseen(outcome, finding)]
+    if not hidden or not _own_code(subject).backwards:
+        return True
+    found = _blame(subject, outcome, hidden, parts)
+    if found is None or not found.of_the_user:
+        return True
+    parts.blame(found)
+    parts.message = (
+        "a hand-written operation is wrong alone, before parameters whose gradients are too small to be told "
+        f"from zero: {', '.join(hidden[:3])}" + (" and others" if len(hidden) > 3 else "")
+    )
+    return False
+
+
+def _is_unseen(outcome: Outcome, finding: findings.Finding) -> bool:
+    """Whether a gradient is claimed that no direction and no entry has told from zero."""
+    claimed = bool(outcome.pulls[0].gradients[finding.name].any())
+    seen = finding.entries is not None or not finding.probes
+    return claimed and not seen and findings.detectable(outcome.exam, finding.name, finding.probes) is None
 
 
 # Results

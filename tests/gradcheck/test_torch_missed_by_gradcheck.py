@@ -330,3 +330,40 @@ def test_a_second_order_gradient_that_is_wrong_while_the_first_is_right():
     report = _caught(Detached.apply, x, order=2)
     assert report.parameters["inputs[0]"].verdict == "pass"
     assert report.parameters["second order: inputs[0]"].verdict == "fail"
+
+
+class Rectifier(torch.autograd.Function):
+    """ReLU, its gradient times a factor."""
+
+    @staticmethod
+    def forward(ctx, x, factor):
+        ctx.save_for_backward(x)
+        ctx.factor = factor
+        return x.relu()
+
+    @staticmethod
+    def backward(ctx, g):
+        return ctx.factor * g * (ctx.saved_tensors[0] > 0), None
+
+
+class Rectified(torch.nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return Rectifier.apply(x, self.factor)
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, "pass"), (2.0, "fail")])
+def test_a_wrong_layer_far_from_the_output_whose_gradient_drowns_in_rounding(factor, verdict):
+    torch.manual_seed(0)
+    layers = []
+    for i in range(60):
+        layers += [torch.nn.Linear(16, 16), Rectified(factor) if i == 10 else torch.nn.ReLU()]
+    report = gradcheck.verify(torch.nn.Sequential(*layers), torch.randn(4, 16))
+    assert report.verdict == verdict, str(report)
+    if verdict == "fail":
+        assert report.blame.operation == "Rectifier.backward"
+        assert report.blame.diagnoses[0].kind == "scale"
+        assert "too small to be told from zero" in str(report).splitlines()[0]
