@@ -121,6 +121,11 @@ def test_random_errors_are_never_explained():
         assert found.kind == "unexplained", found
 
 
+def test_an_unexplained_error_of_numbers_whose_squares_vanish_has_a_cosine():
+    found = first(np.array([1.0, 2.0]), np.array([1e-200, 2.3e-200]), uncertainty=1e-210)
+    assert found.kind == "unexplained" and found.details["cosine"] > 0.99
+
+
 def test_what_is_right_about_an_unexplained_error_is_said():
     moved = TRUE.copy()
     moved[0, 0] -= 0.25
