@@ -546,6 +546,36 @@ def test_checkpoints_inside(reentrant):
     assert len(report.parameters) == 5
 
 
+class CheckpointedInTheMiddle(Checkpointed):
+    """A layer comes after the checkpoint: its graph is freed before the checkpoint is reached."""
+
+    def __init__(self, last) -> None:
+        super().__init__(reentrant=True)
+        self.last = last
+
+    def forward(self, x):
+        return self.last(super().forward(torch.tanh(x)))
+
+
+def test_a_reentrant_checkpoint_in_the_middle_of_a_model():
+    report = _passes(CheckpointedInTheMiddle(nn.Linear(2, 2)).double(), _leaf(2, 3))
+    repeated = next(v for v in report.variations if v.name == "repeated backward")
+    assert len(report.parameters) == 7 and repeated.verdict == "pass"
+
+
+def test_a_fault_behind_a_reentrant_checkpoint_is_found():
+    report = _fails(CheckpointedInTheMiddle(Doubled.apply).double(), _leaf(2, 3))
+    assert [blame.operation for blame in report.blames] == ["Doubled.backward"], str(report)
+
+
+def test_a_compiled_graph_is_not_gone_through_twice():
+    report = _passes(
+        torch.compile(nn.Sequential(nn.Linear(3, 4), nn.GELU()), backend="aot_eager"), _leaf(2, 3)
+    )
+    repeated = next(v for v in report.variations if v.name == "repeated backward")
+    assert repeated.verdict is None and "compiled graph" in repeated.message
+
+
 # The end of a domain
 
 

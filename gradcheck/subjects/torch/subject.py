@@ -32,6 +32,8 @@ _NEARBY = 1 + 0.6180339887498949 * 2.0**-12
 
 
 _ON_A_LEAF = "leaf Variable that requires grad"
+# What the error of a reentrant checkpoint under ``torch.autograd.grad`` speaks of.
+_REFUSES_GRAD = "use_reentrant"
 
 
 class BackwardError(Exception):
@@ -78,7 +80,7 @@ class TorchSubject:
         self._state = ModuleState(self.modules)
         self._casts: Widening | None = None
         self.narrowing: frozenset[torch.dtype] = frozenset()
-        self.needs_grad_mode = self.accumulates = False
+        self.needs_grad_mode = self.accumulates = self._refuses_grad = False
         self._copies = self._looked_for_more = False
         self._base: list[torch.Tensor] = []
         self.forward_runs = self.backward_runs = 0
@@ -310,6 +312,21 @@ class TorchSubject:
     def _fresh_gradients(
         self, cotangents: Sequence[torch.Tensor | None] | None
     ) -> dict[str, torch.Tensor | None]:
+        """Run forward and back; again by way of ``.grad``, from here on, where ``torch.autograd.grad`` is refused.
+
+        Reentrant checkpoints refuse it in the middle of a backward pass, which has freed half the graph.
+        """
+        try:
+            return self._forward_and_back(cotangents)
+        except BackwardError as error:
+            if self.accumulates or _REFUSES_GRAD not in str(error):
+                raise
+        self._looked_for_more = self.accumulates = self._refuses_grad = True
+        return self._forward_and_back(cotangents)
+
+    def _forward_and_back(
+        self, cotangents: Sequence[torch.Tensor | None] | None
+    ) -> dict[str, torch.Tensor | None]:
         with torch.enable_grad(), self.running({}) as (leaves, outputs):
             return self.gradients(leaves, outputs, cotangents)
 
@@ -353,7 +370,9 @@ class TorchSubject:
         self.backward_runs += 1
         columns = [out for out, _ in pairs], [leaves[name] for name in wanted], [u for _, u in pairs]
         try:
-            found = accumulated(*columns, **options) if self.accumulates else _pulled(columns, options)
+            # A gradient to differentiate again must not come from a checkpoint that only .grad passes: it refuses.
+            by_grad = self.accumulates and not (self._refuses_grad and options.get("create_graph"))
+            found = (accumulated if by_grad else vjp)(*columns, **options)
         except Exception as error:
             text = (str(error).splitlines() or [""])[0]
             raise BackwardError(f"{type(error).__name__}: {text}") from error
@@ -490,18 +509,6 @@ def _felt(plain: Mapping[str, torch.Tensor], widened: Mapping[str, torch.Tensor]
         if bool((apart > _ROUNDINGS * torch.finfo(torch.float64).eps * largest).any()):
             return True
     return False
-
-
-def _pulled(
-    columns: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]], options: Mapping[str, Any]
-) -> list[torch.Tensor | None]:
-    """Pull back; reentrant checkpoints refuse ``torch.autograd.grad``, and go through ``.grad`` instead."""
-    try:
-        return vjp(*columns, **options)
-    except RuntimeError as error:
-        if "use_reentrant" not in str(error) or options:
-            raise
-        return accumulated(*columns)
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
