@@ -79,7 +79,7 @@ def verify_torch(
 ) -> Report:
     """Verify a torch module or function at the given arguments."""
     start = time.perf_counter()
-    with opened(function, args, kwargs, options.name) as subject:
+    with torch.inference_mode(False), opened(function, args, kwargs, options.name) as subject:
         _check_allowed(options, subject.names)
         parts = Collected()
         truths = _reference(subject, options, parts)

@@ -132,6 +132,8 @@ class TorchSubject:
                 raise UsageError(
                     f"{self.name} has uninitialised (lazy) parameters: run it once before verifying."
                 )
+            if tensor.is_inference():
+                raise UsageError(refusals.of_inference(self._name_of_state(tensor)))
             if layout.is_number(tensor):
                 tensor.data = layout.copy(data, self._dtype(data))
             else:  # counters, masks, indices: a forward pass may change them in place
@@ -144,6 +146,10 @@ class TorchSubject:
             for name in self.names
         }
         self._constant_values = {t: (t.data.clone(), t._version) for t in self._constants}
+
+    def _name_of_state(self, tensor: torch.Tensor) -> str:
+        names = [name for name, parameter in self.parameters.items() if parameter is tensor]
+        return names[0] if names else f"a buffer or constant of {self.name}"
 
     def __exit__(self, *_: object) -> None:
         self._let_casts_be()
@@ -312,7 +318,7 @@ class TorchSubject:
     def _fresh_gradients(
         self, cotangents: Sequence[torch.Tensor | None] | None
     ) -> dict[str, torch.Tensor | None]:
-        """Run forward and back; again by way of ``.grad``, from here on, where ``torch.autograd.grad`` is refused.
+        """Run forward and back; where ``torch.autograd.grad`` is refused, by way of ``.grad`` from here on.
 
         Reentrant checkpoints refuse it in the middle of a backward pass, which has freed half the graph.
         """
@@ -370,7 +376,7 @@ class TorchSubject:
         self.backward_runs += 1
         columns = [out for out, _ in pairs], [leaves[name] for name in wanted], [u for _, u in pairs]
         try:
-            # A gradient to differentiate again must not come from a checkpoint that only .grad passes: it refuses.
+            # Checkpoints that only .grad passes cut the graph of the gradient itself, and by vjp they say so.
             by_grad = self.accumulates and not (self._refuses_grad and options.get("create_graph"))
             found = (accumulated if by_grad else vjp)(*columns, **options)
         except Exception as error:
