@@ -357,6 +357,18 @@ def test_a_gradient_returned_for_the_wrong_input_of_a_subset_is_named():
     assert any(v.name == "requires_grad subsets" and v.verdict == "fail" for v in report.variations)
 
 
+def test_an_index_of_needs_input_grad_that_is_wrong_is_asked_for():
+    class Crossed(Product):
+        @staticmethod
+        def backward(ctx, g):
+            a, b = ctx.saved_tensors
+            second, first = ctx.needs_input_grad
+            return g * b if first else None, g * a if second else None
+
+    report = _verified(Product.apply, Crossed.apply, _leaf(3), _leaf(3))
+    assert "no gradient arrives: is ctx.needs_input_grad read at the right index?" in _messages(report)
+
+
 def test_a_gradient_for_what_takes_none_is_named():
     """PyTorch refuses a tensor for an argument that is none, and drops one that is not required."""
 
