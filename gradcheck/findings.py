@@ -14,7 +14,7 @@ from gradcheck.examination import Examination, Probe, Pulled
 from gradcheck.judge import Tolerance
 from gradcheck.locate import Entries
 from gradcheck.numerical import directions
-from gradcheck.report.records import Comparison, Coverage, ParameterResult, Verdict
+from gradcheck.report.records import VANISHES, Comparison, Coverage, ParameterResult, Verdict
 
 NUMERICAL = "finite differences"
 _SHOWN = 8
@@ -90,7 +90,7 @@ def from_probes(name: str, probes: list[Probe], shared: int, tol: Tolerance, mag
     if worst.estimate.resolved and not worst.estimate.kink:
         finding.digits = judge.digits(worst.discrepancy, size) if size > worst.uncertainty else None
         if 0 < size <= worst.uncertainty and finding.verdict is Verdict.PASS:
-            finding.notes.append(f"its gradient is zero to within {worst.uncertainty:.1g}")
+            finding.notes.append(f"{VANISHES} {worst.uncertainty:.1g}")
     return finding
 
 
@@ -244,7 +244,7 @@ def _describe(
     finding.digits = judge.digits(float(d[finite].max(initial=0)), largest)
     if finding.verdict is Verdict.PASS and 0 < largest <= float(tau.max()):
         finding.digits = None
-        finding.notes.append(f"its gradient is zero to within {float(tau.max()):.1g}")
+        finding.notes.append(f"{VANISHES} {float(tau.max()):.1g}")
     elif (
         finding.verdict is Verdict.PASS and finding.digits < 9 and np.any(d[finite] > _IMPRECISE * u[finite])
     ):

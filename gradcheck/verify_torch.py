@@ -307,12 +307,11 @@ def _own_precision(subject: TorchSubject, outcome: Outcome, parts: Collected) ->
         return
     for name, precision in kept.items():
         result = parts.parameters[name]
-        notes = (
-            (*result.notes, precision.message)
-            if precision.message and precision.verdict is Verdict.PASS
-            else result.notes
-        )
         failed = precision.verdict is Verdict.FAIL
+        if result.vanishes and not failed:  # it has no digits in any format
+            continue
+        noted = precision.message and not failed
+        notes = (*result.notes, precision.message) if noted else result.notes
         parts.parameters[name] = replace(
             result,
             digits=precision.digits,
