@@ -136,6 +136,33 @@ def _comparison(
     )
 
 
+def not_finite(
+    claimed: complex,
+    expected: float,
+    index: tuple[int, ...],
+    uncertainty: float,
+    tau: float,
+    counts: tuple[int, int],
+) -> Comparison:
+    """Return the comparison of an entry that is claimed to be NaN or infinite; ``counts``: such ones, of all.
+
+    What was moved along directions leaves such entries out, and says nothing of them.
+    """
+    return Comparison(
+        witness=NUMERICAL,
+        claimed=_plain(claimed),
+        expected=expected,
+        index=index,
+        abs_error=math.inf,
+        rel_error=math.inf,
+        uncertainty=uncertainty,
+        tolerance=tau,
+        mismatched=counts[0],
+        compared=counts[1],
+        verdict=Verdict.FAIL,
+    )
+
+
 def from_entries(
     exam: Examination, pulled: Pulled, finding: Finding, entries: Entries, tol: Tolerance
 ) -> None:

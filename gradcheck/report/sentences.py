@@ -5,6 +5,7 @@ Every format that is read by people is made from these lines, so that all of the
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -147,8 +148,12 @@ def _shape(shape: Sequence[int]) -> str:
 
 
 def _number_lines(result: ParameterResult) -> list[str]:
-    """Return one line for each place at which witnesses were compared, every number beside its bounds."""
-    ordered = sorted(result.comparisons.values(), key=lambda c: (c.verdict is Verdict.PASS, c.index or ()))
+    """Return one line for each place at which witnesses were compared, every number beside its bounds.
+
+    What is claimed to be NaN or infinite, the message says.
+    """
+    told = [c for c in result.comparisons.values() if not (result.message and not cmath.isfinite(c.claimed))]
+    ordered = sorted(told, key=lambda c: (c.verdict is Verdict.PASS, c.index or ()))
     return [
         _compared(list(group), result)
         for _, group in groupby(ordered, key=lambda c: (c.index, repr(c.claimed)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -161,6 +162,11 @@ def test_nan_where_the_forward_pass_is_smooth_is_a_fault():
     report = _verified(lambda x: x * x, Norm.apply, x.requires_grad_())
     assert "1 of 5 entries are NaN or infinite, at [2] where finite differences give 0" in _messages(report)
     assert "non-finite" in _kinds(report)
+    compared = report.parameters["inputs[0]"].comparisons["finite differences"]
+    assert compared.verdict == "fail"
+    assert np.isnan(compared.claimed)
+    assert compared.index == (2,)
+    assert "along a random direction" not in str(report)
 
 
 def test_an_infinite_gradient_where_the_true_one_is_infinite_is_no_fault():
