@@ -14,7 +14,7 @@ from gradcheck.examination import Examination, Probe, Pulled
 from gradcheck.judge import Tolerance
 from gradcheck.locate import Entries
 from gradcheck.numerical import directions
-from gradcheck.report.records import Comparison, Coverage, ParameterResult, Verdict
+from gradcheck.report.records import VANISHES, Comparison, Coverage, ParameterResult, Verdict
 
 NUMERICAL = "finite differences"
 TURNS = "the function turns within the first steps: much smaller ones confirm the claimed values"
@@ -91,7 +91,7 @@ def from_probes(name: str, probes: list[Probe], shared: int, tol: Tolerance, mag
     if worst.estimate.resolved and not worst.estimate.kink:
         finding.digits = judge.digits(worst.discrepancy, size) if size > worst.uncertainty else None
         if 0 < size <= worst.uncertainty and finding.verdict is Verdict.PASS:
-            finding.notes.append(f"its gradient is zero to within {worst.uncertainty:.1g}")
+            finding.notes.append(f"{VANISHES} {worst.uncertainty:.1g}")
     return finding
 
 
@@ -134,6 +134,33 @@ def _comparison(
         mismatched=int(verdict is Verdict.FAIL),
         compared=compared,
         verdict=verdict,
+    )
+
+
+def not_finite(
+    claimed: complex,
+    expected: float,
+    index: tuple[int, ...],
+    uncertainty: float,
+    tau: float,
+    counts: tuple[int, int],
+) -> Comparison:
+    """Return the comparison of an entry that is claimed to be NaN or infinite; ``counts``: such ones, of all.
+
+    What was moved along directions leaves such entries out, and says nothing of them.
+    """
+    return Comparison(
+        witness=NUMERICAL,
+        claimed=_plain(claimed),
+        expected=expected,
+        index=index,
+        abs_error=math.inf,
+        rel_error=math.inf,
+        uncertainty=uncertainty,
+        tolerance=tau,
+        mismatched=counts[0],
+        compared=counts[1],
+        verdict=Verdict.FAIL,
     )
 
 
@@ -248,7 +275,7 @@ def _describe(
     finding.digits = judge.digits(float(d[told].max(initial=0)), largest) if told.any() else None
     if finding.verdict is Verdict.PASS and 0 < largest <= float(tau.max()):
         finding.digits = None
-        finding.notes.append(f"its gradient is zero to within {float(tau.max()):.1g}")
+        finding.notes.append(f"{VANISHES} {float(tau.max()):.1g}")
     elif (
         finding.verdict is Verdict.PASS
         and finding.digits is not None

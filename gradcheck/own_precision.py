@@ -76,11 +76,14 @@ def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[st
     excused = _excused(exam, exact, dtypes, floors, errors)
     kept = {name: _precision(error, dtypes[name], excused.get(name, 0.0)) for name, error in errors.items()}
     return {
-        name: replace(kept[name], digits=None)
-        if float(np.abs(gradient).max(initial=0)) <= zeros[name]
-        else kept[name]
+        name: _of_zero(kept[name]) if float(np.abs(gradient).max(initial=0)) <= zeros[name] else kept[name]
         for name, gradient in exact.gradients.items()
     }
+
+
+def _of_zero(kept: Precision) -> Precision:
+    """Return what remains to be said of a gradient that is zero: it has no digits that could survive."""
+    return replace(kept, digits=None, message="" if kept.verdict is Verdict.PASS else kept.message)
 
 
 def _same_function(own: TorchSubject, wide: TorchSubject) -> None:

@@ -253,6 +253,12 @@ def _judge_nonfinite(outcome: Outcome, finding: Finding, finite: np.ndarray) -> 
             place = f" at {list(index)}" if index else ""
             said = f"{where.size} of {entries},{place} where finite differences give {true:.6g}"
             _fail(finding, said)
+            claimed = outcome.pulls[0].raw[finding.name].reshape(-1)[i]
+            bar = estimate.uncertainty / float(scales[i])
+            tau = outcome.tolerances[finding.name].of(abs(true), abs(true))
+            finding.comparison = findings.not_finite(
+                claimed, true, index, bar, tau, (where.size, finite.size)
+            )
             return
     finding.notes.append(
         f"{where.size} entries are NaN or infinite, where the forward pass is not smooth either"

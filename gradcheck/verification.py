@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from gradcheck.report.records import Report
 
 _OF_CASES = {"rtol", "atol", "effort", "seed", "name"}
+# Default dtype, random state and the values of parameters are the process's: one verification at a time.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 def verify(
@@ -24,6 +27,8 @@ def verify(
     **options: Any,
 ) -> Report:
     """Verify a backward pass against finite differences, parameter by parameter.
+
+    Threads that verify wait for each other: the default dtype and random state are the whole process's.
 
     Args:
         function: a torch module, function or ``autograd.Function.apply``; a JAX function, ``jax.custom_vjp``
@@ -40,6 +45,18 @@ def verify(
         TargetError: where the forward pass does not run.
     """
     chosen = Options.of(**options)
+    with _ONE_AT_A_TIME:
+        return _verify(function, inputs, kwargs, gradient, value_and_gradient, chosen)
+
+
+def _verify(
+    function: Callable[..., Any],
+    inputs: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None,
+    gradient: Callable[..., Any] | None,
+    value_and_gradient: Callable[..., Any] | None,
+    chosen: Options,
+) -> Report:
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise UsageError(
             f"Expected keyword arguments by name but got kwargs={kwargs!r:.60}; use kwargs={{'name': value}}."
@@ -82,7 +99,7 @@ def _is_jax(function: Any, inputs: Any, kwargs: Any) -> bool:
 
 
 def verify_case(case: Any, engine: Any, **options: Any) -> Report:
-    """Verify an engine's gradients of one case by three witnesses.
+    """Verify an engine's gradients of one case by three witnesses; threads wait for each other.
 
     Args:
         case: a ``cases.Case``: a graph and the values of its leaves.
@@ -96,4 +113,5 @@ def verify_case(case: Any, engine: Any, **options: Any) -> Report:
 
     for name in set(options) & (set(Options.__dataclass_fields__) - _OF_CASES):
         raise UsageError(f"{name} is about functions, and an engine on a case has none of it; leave it out.")
-    return verify_engine(case, engine, Options.of(**options))
+    with _ONE_AT_A_TIME:
+        return verify_engine(case, engine, Options.of(**options))

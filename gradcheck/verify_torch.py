@@ -79,7 +79,7 @@ def verify_torch(
 ) -> Report:
     """Verify a torch module or function at the given arguments."""
     start = time.perf_counter()
-    with opened(function, args, kwargs, options.name) as subject:
+    with torch.inference_mode(False), opened(function, args, kwargs, options.name) as subject:
         _check_allowed(options, subject.names)
         parts = Collected()
         truths = _reference(subject, options, parts)
@@ -333,12 +333,11 @@ def _own_precision(subject: TorchSubject, outcome: Outcome, parts: Collected) ->
         return
     for name, precision in kept.items():
         result = parts.parameters[name]
-        notes = (
-            (*result.notes, precision.message)
-            if precision.message and precision.verdict is Verdict.PASS
-            else result.notes
-        )
         failed = precision.verdict is Verdict.FAIL
+        if result.vanishes and not failed:  # it has no digits in any format
+            continue
+        noted = precision.message and not failed
+        notes = (*result.notes, precision.message) if noted else result.notes
         parts.parameters[name] = replace(
             result,
             digits=precision.digits,

@@ -99,7 +99,14 @@ def _search(
         cost=session.cost,
         of_the_user=_of_the_user(blames, examined),
         cuts=cuts,
+        arguments=_arguments(session, examined),
     )
+
+
+def _arguments(session: Session, examined: Operations) -> frozenset[str]:
+    """Return the leaves that wrong operations take as they are."""
+    taken = {source for call in examined.calls if operations.has_failed(call) for source in call.inputs}
+    return frozenset(taken & session.recording.ancestry.names)
 
 
 def _of_the_user(blames: Sequence[Blame], examined: Operations) -> tuple[Blame, ...]:

@@ -26,9 +26,17 @@ def inherited(name: str, own: Sequence[Diagnosis], found: BlameResult) -> tuple[
     (guilty,) = found.blames
     if guilty.diagnoses and "declared" in guilty.diagnoses[0].details:
         return (_declared(name, guilty.diagnoses[0]),)
-    if guilty.diagnoses and own[0].kind == _UNEXPLAINED:
+    if guilty.diagnoses and "arguments" in guilty.diagnoses[0].details and _says_little(own[0]):
+        return (_within(name, guilty, guilty.diagnoses[0]),)
+    if guilty.diagnoses and own[0].kind == _UNEXPLAINED and name not in found.arguments:
         return tuple(_within(name, guilty, diagnosis) for diagnosis in guilty.diagnoses[:1])
     return tuple(own)
+
+
+def _says_little(own: Diagnosis) -> bool:
+    """Whether it says no more than any mistake of a cotangent looks like: a nameless factor, or nothing."""
+    nameless = own.kind == "scale" and "ratio" in own.details and own.details.get("factor") is None
+    return nameless or own.kind == _UNEXPLAINED
 
 
 def _cut(name: str, guilty: Blame) -> Diagnosis:

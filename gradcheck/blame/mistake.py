@@ -2,12 +2,12 @@
 
 What a wrong backward pass does to the parameters before it is mixed by every layer in between; at the
 operation itself it can be read. Arguments that are leaves are left out: what is said of them elsewhere is
-the same.
+the same, unless it is about the cotangent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradcheck import explanation
@@ -20,6 +20,7 @@ from gradcheck.blame.functions import named_arguments
 from gradcheck.blame.problem import of_call, tensor_names
 from gradcheck.blame.trace import Invocation, Key, Passive, unique_tensors
 from gradcheck.diagnose import Facts
+from gradcheck.diagnose.words import listing
 from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
 from gradcheck.report.records import Diagnosis
@@ -79,8 +80,28 @@ def _diagnoses(invocation: Invocation, call: TracedCall, alone: Alone) -> tuple[
     found = explanation.explain(outcome, _facts(invocation, call, alone, outcome))
     names = tensor_names(invocation, call.parameters)
     leaves = {names[id(t)] for t in unique_tensors((invocation.args, invocation.kwargs)) if t.is_leaf}
+    common = _of_the_cotangent({name: found.of(name) for name in outcome.failing})
+    if common is not None:
+        return (common,)
     firsts = [found.of(name)[:1] for name in outcome.failing if name not in leaves]
     return tuple(d for first in firsts for d in first if d.kind != _UNEXPLAINED)
+
+
+def _of_the_cotangent(found: Mapping[str, Sequence[Diagnosis]]) -> Diagnosis | None:
+    """Return what the operation mistakes its cotangent for, where this explains every wrong argument.
+
+    Behind other operations a leaf does not show it: there, another cotangent arrives than that of the output.
+    """
+    firsts = [listed[0] for listed in found.values() if listed]
+    words = {first.details.get("cotangent") for first in firsts}
+    if len(firsts) < len(found) or len(words) > 1 or None in words:
+        return None
+    gradients = f"{firsts[0].message}" if len(firsts) == 1 else _of_all(list(found), words.pop())
+    return Diagnosis(firsts[0].kind, gradients, 1.0, {**firsts[0].details, "arguments": list(found)})
+
+
+def _of_all(names: Sequence[str], words: str | None) -> str:
+    return f"the gradients of {listing(names)} are right for another cotangent: the cotangent {words}."
 
 
 def _facts(invocation: Invocation, call: TracedCall, alone: Alone, outcome: Outcome) -> Facts:

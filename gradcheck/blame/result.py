@@ -38,8 +38,9 @@ class BlameResult:
     right, no path is cut, and no hook alters a gradient; by the chain rule the whole is then right, and
     what differs at a kink is a choice of subgradient. ``kinks`` are the operations that sat on one.
     ``of_the_user`` are the blames that are not of PyTorch's own operations. ``cuts`` are those of cut paths,
-    with the leaves that the paths lead to. ``unverified`` says, operation by operation, what could not be
-    examined.
+    with the leaves that the paths lead to. ``arguments`` are leaves that a wrong operation takes itself: what
+    is said of its other arguments is not said of these. ``unverified`` says, operation by operation, what
+    could not be examined.
     """
 
     blames: tuple[Blame, ...]
@@ -50,3 +51,4 @@ class BlameResult:
     cost: BlameCost = BlameCost()
     of_the_user: tuple[Blame, ...] = ()
     cuts: Cuts = ()
+    arguments: frozenset[str] = frozenset()

@@ -80,12 +80,15 @@ def _details(sample: Sample) -> dict[str, Any]:
     largest = float(np.abs(true).max())
     relative = np.abs(sample.error) / largest
     counts = np.histogram(relative[np.isfinite(relative)], bins=np.array(_BINS))[0]
-    lengths = float(np.linalg.norm(said)), float(np.linalg.norm(true))
-    product = float(np.vdot(true, said).real)
+    # Each by its own largest entry: squares of small and of large numbers leave the format.
+    most = float(np.abs(said).max())
+    unit_said, unit_true = said / (most or 1.0), true / largest
+    lengths = float(np.linalg.norm(unit_said)), float(np.linalg.norm(unit_true))
+    product = float(np.vdot(unit_true, unit_said).real)
     return {
         "histogram": dict(zip(_LABELS, (int(n) for n in counts), strict=True)),
         "cosine": product / (lengths[0] * lengths[1]) if lengths[0] else 0.0,
-        "length": lengths[0] / lengths[1],
+        "length": lengths[0] / lengths[1] * (most / largest),
         "wrong": int(sample.wrong.sum()),
         "known": true.size,
     }

@@ -113,6 +113,10 @@ class Evidence:
     steps: tuple[Step, ...] = ()
 
 
+# How the note of a gradient begins that cannot be told from zero.
+VANISHES = "its gradient is zero to within"
+
+
 @dataclass(frozen=True)
 class ParameterResult:
     """Everything found about one parameter.
@@ -134,6 +138,11 @@ class ParameterResult:
     notes: tuple[str, ...] = ()
     waived: str | None = None
     evidence: Evidence | None = None
+
+    @property
+    def vanishes(self) -> bool:
+        """Whether the gradient is right, and too small to tell from zero: it has no digits to agree to."""
+        return self.verdict is Verdict.PASS and any(note.startswith(VANISHES) for note in self.notes)
 
 
 @dataclass(frozen=True)

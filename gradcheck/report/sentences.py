@@ -5,6 +5,7 @@ Every format that is read by people is made from these lines, so that all of the
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -74,12 +75,23 @@ def _of_all(concerned: Sequence[ParameterResult], report: Report) -> str:
 
 def _agreement(report: Report) -> str:
     results = list(report.parameters.values())
-    waived = sum(result.waived is not None for result in results)
-    known = [result.digits for result in results if result.digits is not None and result.waived is None]
+    if not results:
+        return "nothing to verify"
+    asked = [result for result in results if result.waived is None]
+    small = sum(result.vanishes for result in asked)
+    said = [_agree(asked, len(asked) - small)] if len(asked) > small or not small else []
+    if small:
+        have = "has a gradient" if small == 1 else "have gradients"
+        what = f"{small:,}" if said else counted(small, "parameter")
+        said.append(f"{what} {have} too small to tell from zero")
+    waived = len(results) - len(asked)
+    return ", ".join([*said, *([f"{waived} waived"] if waived else [])])
+
+
+def _agree(asked: Sequence[ParameterResult], count: int) -> str:
+    known = [result.digits for result in asked if result.digits is not None and not result.vanishes]
     to = f" to {digits(min(known))} digits" + (" or more" if len(known) > 1 else "") if known else ""
-    agree = "agrees" if len(results) - waived == 1 else "agree"
-    said = f"{counted(len(results) - waived, 'parameter')} {agree}{to}" if results else "nothing to verify"
-    return said + (f", {waived} waived" if waived else "")
+    return f"{counted(count, 'parameter')} {'agrees' if count == 1 else 'agree'}{to}"
 
 
 def what_is_wrong(result: ParameterResult) -> str:
@@ -136,8 +148,12 @@ def _shape(shape: Sequence[int]) -> str:
 
 
 def _number_lines(result: ParameterResult) -> list[str]:
-    """Return one line for each place at which witnesses were compared, every number beside its bounds."""
-    ordered = sorted(result.comparisons.values(), key=lambda c: (c.verdict is Verdict.PASS, c.index or ()))
+    """Return one line for each place at which witnesses were compared, every number beside its bounds.
+
+    What is claimed to be NaN or infinite, the message says.
+    """
+    told = [c for c in result.comparisons.values() if not (result.message and not cmath.isfinite(c.claimed))]
+    ordered = sorted(told, key=lambda c: (c.verdict is Verdict.PASS, c.index or ()))
     return [
         _compared(list(group), result)
         for _, group in groupby(ordered, key=lambda c: (c.index, repr(c.claimed)))

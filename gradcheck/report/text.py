@@ -6,6 +6,7 @@ without. rich is imported when a report is shown.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE:
 # Parameters told in sentences: fewer where the operation behind them is named below. The table has all.
 _MOST_TOLD, _MOST_BEFORE_BLAME = 10, 4
 _MOST_ROWS = 30
+# Notes of one kind, that is the same but for the numbers: so many are told, the rest is counted.
+_MOST_NOTES = 4
+_NUMBER = re.compile(r"\d[\d.,]*(e[+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def show(report: Report, console: Console, *, verbose: bool = False) -> None:
         from gradcheck.report.table import parameter_table
 
         console.print(parameter_table(rows, console.width))
-    for line in _after_table(report, hidden):
+    for line in _after_table(report, hidden, verbose):
         say(console, line.text, line.style)
 
 
@@ -138,15 +142,27 @@ def _digits(result: ParameterResult) -> float:
     return 0.0 if result.digits is None else result.digits
 
 
-def _after_table(report: Report, hidden: int) -> Iterator[Line]:
+def _after_table(report: Report, hidden: int, verbose: bool) -> Iterator[Line]:
     if hidden:
         yield Line(f"  and {counted(hidden, 'more parameter')}, no worse than these")
     for result in report.parameters.values():
         if result.verdict is Verdict.PASS and result.waived is not None:
             yield Line(f"  waived: {plain(result.name)}: {plain(result.waived)}", "yellow")
-        if result.verdict is Verdict.PASS:
-            yield from (Line(f"  note: {plain(result.name)}: {plain(note)}") for note in result.notes)
-    yield from (Line(f"  note: {plain(note)}") for note in report.notes)
+    yield from (Line(f"  note: {text}") for text in _notes(report, verbose))
     yield Line(f"  {cost_line(report)}", "dim")
     if report.reproduce and not report.ok:
         yield Line(f"  reproduce: {plain(report.reproduce)}")
+
+
+def _notes(report: Report, verbose: bool) -> Iterator[str]:
+    """Yield the notes of parameters that pass, those of one kind together, then those of the whole."""
+    kinds: dict[str, list[str]] = {}
+    for result in report.parameters.values():
+        for note in result.notes if result.verdict is Verdict.PASS else ():
+            kinds.setdefault(_NUMBER.sub("#", note), []).append(f"{plain(result.name)}: {plain(note)}")
+    for told in kinds.values():
+        shown = told if verbose or len(told) == _MOST_NOTES + 1 else told[:_MOST_NOTES]
+        yield from shown
+        if len(told) > len(shown):
+            yield f"{counted(len(told) - len(shown), 'more parameter')}: the same, with other numbers"
+    yield from map(plain, report.notes)

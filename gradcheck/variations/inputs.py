@@ -103,11 +103,17 @@ def requires_grad_subsets(context: Context) -> VariationResult:
         wrong = differing(context, found, context.gradients, subset)
         if wrong:
             shown = ", ".join(subset[:3]) + (", ..." if len(subset) > 3 else "")
-            return failed(name, f"when only {shown} requires grad, its gradient is another one", wrong)
+            return failed(name, f"when only {shown} requires grad, {_what_arrives(found, wrong)}", wrong)
         extra = [key for key, g in found.items() if key not in subset and g is not None]
         if extra:
             return failed(name, f"a gradient is returned for {extra[0]}, which does not require it", extra)
     return passed(name)
+
+
+def _what_arrives(found: Gradients, wrong: Sequence[str]) -> str:
+    if any(found[name] is not None for name in wrong):
+        return "its gradient is another one"
+    return "no gradient arrives: is ctx.needs_input_grad read at the right index?"
 
 
 def _subsets(names: Sequence[str], inputs: Sequence[str]) -> list[list[str]]:

@@ -17,9 +17,9 @@ def repeated_backward(context: Context) -> VariationResult:
         try:
             first = subject.gradients(leaves, outputs, context.cotangents, retain_graph=True)
         except BackwardError as error:
-            if "use_reentrant" not in str(error):
+            if "retain_graph=False" not in str(error):
                 raise
-            raise Skip("a reentrant checkpoint's graph cannot be kept for a second pass") from error
+            raise Skip("a compiled graph cannot be kept for a second pass") from error
         first = {key: None if g is None else g.clone() for key, g in first.items()}
         try:
             second = subject.gradients(leaves, outputs, context.cotangents)

@@ -138,3 +138,53 @@ def test_a_path_that_is_cut_explains_what_looks_like_a_lost_sample():
 def test_a_gradient_that_is_cut_off_altogether_stays_severed():
     report = gradcheck.verify(*network(lambda x: x.detach()), variations=False)
     assert report.parameters["0.weight"].diagnoses[0].kind == "severed"
+
+
+class SineSum(torch.autograd.Function):
+    """Gives back the gradient that forward computed, whatever arrives."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return (x * w).sin().sum()
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        slope = (x * w).cos()
+        return slope * w, slope * x
+
+
+class WrongForX(SineSum):
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        slope = g * (x * w).cos()
+        return slope * x, slope * w * 1.5
+
+
+class Weighed(torch.nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.layer = function, torch.nn.Linear(5, 5)
+        self.w = torch.nn.Parameter(torch.rand(5) + 1)
+
+    def forward(self, x):
+        return 2 * self.function(self.layer(x), self.w)
+
+
+def test_a_cotangent_that_is_ignored_comes_before_a_factor_without_a_name():
+    x, w = torch.rand(2, 5, dtype=torch.float64)
+    report = gradcheck.verify(SineSum.apply, x, w, variations=False)
+    assert {p.diagnoses[0].kind for p in report.parameters.values()} == {"cotangent"}
+
+
+def test_a_cotangent_that_is_ignored_is_named_with_operations_around_it():
+    report = gradcheck.verify(Weighed(SineSum.apply).double(), torch.rand(3, 5).double(), variations=False)
+    assert [d.kind for d in report.blame.diagnoses] == ["cotangent"]
+    assert {p.diagnoses[0].kind for p in report.parameters.values()} == {"cotangent"}
+
+
+def test_what_is_said_of_one_argument_is_not_said_of_a_parameter_that_is_another():
+    report = gradcheck.verify(Weighed(WrongForX.apply).double(), torch.rand(3, 5).double(), variations=False)
+    assert "passes through" not in report.parameters["w"].diagnoses[0].message

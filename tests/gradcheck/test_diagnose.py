@@ -121,6 +121,12 @@ def test_random_errors_are_never_explained():
         assert found.kind == "unexplained", found
 
 
+def test_an_unexplained_error_of_a_number_whose_square_vanishes_has_a_cosine():
+    found = first(np.array(1.234), np.array(2e-200), uncertainty=1e-210)
+    assert found.kind == "unexplained"
+    assert found.details["cosine"] == pytest.approx(1.0)
+
+
 def test_what_is_right_about_an_unexplained_error_is_said():
     moved = TRUE.copy()
     moved[0, 0] -= 0.25

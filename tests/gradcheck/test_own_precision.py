@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gradcheck import own_precision
+from gradcheck import own_precision, verify
 from gradcheck.examination import Examination
 from gradcheck.report.records import Verdict
 from gradcheck.subjects.torch import TorchSubject
@@ -81,3 +81,12 @@ def test_the_users_tensors_are_as_they_were():
 @pytest.mark.parametrize("factor", [2.0, 0.0, -1.0])
 def test_a_gradient_wrong_in_half_precision_only_fails(dtype, factor):
     assert kept(Narrow.apply, leaf(dtype), factor).verdict is Verdict.FAIL
+
+
+def test_a_gradient_that_is_zero_has_no_digits_that_could_be_lost():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.BatchNorm1d(4))
+    bias = verify(model, torch.randn(8, 5), variations=False).parameters["0.bias"]
+    assert bias.digits is None
+    assert bias.vanishes
+    assert len(bias.notes) == 1

@@ -187,3 +187,30 @@ def test_a_sentence_is_told_once():
 def test_a_skipped_variation_says_so_once():
     skipped = VariationResult("zeros", None, "skipped: over budget")
     assert variation_line(skipped) == "variation zeros: skipped, over budget"
+
+
+def vanishing(count: int, within: str = "6e-12"):
+    return [
+        samples.passing(
+            f"{i}.weight", notes=(f"its gradient is zero to within {i + 1}{within[1:]}",), digits=None
+        )
+        for i in range(count)
+    ]
+
+
+def test_many_notes_of_one_kind_are_counted():
+    text = to_text(samples.report(*vanishing(9), samples.passing(notes=("at a kink",))), width=100)
+    assert text.count("its gradient is zero to within") == 4
+    assert "note: 5 more parameters: the same, with other numbers" in text
+    assert "note: fc1.bias: at a kink" in text
+
+
+def test_a_few_notes_of_one_kind_are_all_told():
+    text = to_text(samples.report(*vanishing(5)), width=100)
+    assert text.count("its gradient is zero to within") == 5
+
+
+def test_parameters_without_digits_are_not_counted_among_those_that_agree():
+    text = to_text(samples.report(*vanishing(2), samples.passing(), samples.passing("b")), width=100)
+    assert "2 parameters agree to 11.4 digits or more, 2 have gradients too small to tell from zero" in text
+    assert "1 parameter has a gradient too small to tell from zero" in to_text(samples.report(*vanishing(1)))

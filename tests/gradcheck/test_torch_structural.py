@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -161,6 +162,11 @@ def test_nan_where_the_forward_pass_is_smooth_is_a_fault():
     report = _verified(lambda x: x * x, Norm.apply, x.requires_grad_())
     assert "1 of 5 entries are NaN or infinite, at [2] where finite differences give 0" in _messages(report)
     assert "non-finite" in _kinds(report)
+    compared = report.parameters["inputs[0]"].comparisons["finite differences"]
+    assert compared.verdict == "fail"
+    assert np.isnan(compared.claimed)
+    assert compared.index == (2,)
+    assert "along a random direction" not in str(report)
 
 
 def test_an_infinite_gradient_where_the_true_one_is_infinite_is_no_fault():
@@ -355,6 +361,18 @@ def test_a_gradient_returned_for_the_wrong_input_of_a_subset_is_named():
 
     report = _verified(Product.apply, Shifted.apply, _leaf(3), _leaf(3))
     assert any(v.name == "requires_grad subsets" and v.verdict == "fail" for v in report.variations)
+
+
+def test_an_index_of_needs_input_grad_that_is_wrong_is_asked_for():
+    class Crossed(Product):
+        @staticmethod
+        def backward(ctx, g):
+            a, b = ctx.saved_tensors
+            second, first = ctx.needs_input_grad
+            return g * b if first else None, g * a if second else None
+
+    report = _verified(Product.apply, Crossed.apply, _leaf(3), _leaf(3))
+    assert "no gradient arrives: is ctx.needs_input_grad read at the right index?" in _messages(report)
 
 
 def test_a_gradient_for_what_takes_none_is_named():

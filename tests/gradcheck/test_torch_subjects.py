@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import random
+import threading
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from torch import nn
 
 import gradcheck
 from gradcheck import Report
-from gradcheck.errors import TargetError
+from gradcheck.errors import TargetError, UsageError
 
 DOUBLE = torch.float64
 
@@ -544,6 +545,76 @@ class Checkpointed(nn.Module):
 def test_checkpoints_inside(reentrant):
     report = _passes(Checkpointed(reentrant).double(), _leaf(2, 3))
     assert len(report.parameters) == 5
+
+
+class CheckpointedInTheMiddle(Checkpointed):
+    """A layer comes after the checkpoint: its graph is freed before the checkpoint is reached."""
+
+    def __init__(self, last) -> None:
+        super().__init__(reentrant=True)
+        self.last = last
+
+    def forward(self, x):
+        return self.last(super().forward(torch.tanh(x)))
+
+
+def test_a_reentrant_checkpoint_in_the_middle_of_a_model():
+    report = _passes(CheckpointedInTheMiddle(nn.Linear(2, 2)).double(), _leaf(2, 3))
+    repeated = next(v for v in report.variations if v.name == "repeated backward")
+    assert len(report.parameters) == 7
+    assert repeated.verdict == "pass"
+
+
+def test_a_fault_behind_a_reentrant_checkpoint_is_found():
+    report = _fails(CheckpointedInTheMiddle(Doubled.apply).double(), _leaf(2, 3))
+    assert [blame.operation for blame in report.blames] == ["Doubled.backward"], str(report)
+
+
+def test_a_compiled_graph_is_not_gone_through_twice():
+    report = _passes(
+        torch.compile(nn.Sequential(nn.Linear(3, 4), nn.GELU()), backend="aot_eager"), _leaf(2, 3)
+    )
+    repeated = next(v for v in report.variations if v.name == "repeated backward")
+    assert repeated.verdict is None
+    assert "compiled graph" in repeated.message
+
+
+# Inference mode
+
+
+def test_inference_mode_around_a_verification_is_left_for_its_time():
+    model, x = nn.Linear(3, 2), torch.randn(4, 3)
+    with torch.inference_mode():
+        _passes(model, x)
+        _passes(model, torch.randn(4, 3))
+        _fails(Doubled.apply, torch.randn(3, dtype=DOUBLE))
+        assert torch.is_inference_mode_enabled()
+
+
+def test_parameters_made_in_inference_mode_are_refused():
+    with torch.inference_mode():
+        model = nn.Linear(3, 2)
+    with pytest.raises(UsageError, match=r"weight was made under torch.inference_mode"):
+        gradcheck.verify(model, torch.randn(4, 3))
+
+
+# Threads
+
+
+def test_threads_verify_one_after_the_other():
+    reports = []
+
+    def work():
+        model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(), nn.Linear(4, 2))
+        reports.extend(gradcheck.verify(model, torch.randn(3, 4), variations=False) for _ in range(3))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [report.verdict for report in reports] == ["pass"] * 12
+    assert torch.get_default_dtype() is torch.float32
 
 
 # The end of a domain

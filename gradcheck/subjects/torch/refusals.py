@@ -14,6 +14,14 @@ def undefined(name: str) -> str:
     return f"{name} holds NaN or infinity: give values at which the outputs are defined."
 
 
+def of_inference(name: str) -> str:
+    """Say that a parameter or constant was made where autograd records nothing."""
+    return (
+        f"{name} was made under torch.inference_mode, and autograd takes no such tensors: "
+        "make or load the model outside of it."
+    )
+
+
 def nothing_to_move(
     name: str, inputs: Mapping[str, torch.Tensor], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> str:

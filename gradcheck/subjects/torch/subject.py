@@ -32,6 +32,8 @@ _NEARBY = 1 + 0.6180339887498949 * 2.0**-12
 
 
 _ON_A_LEAF = "leaf Variable that requires grad"
+# What the error of a reentrant checkpoint under ``torch.autograd.grad`` speaks of.
+_REFUSES_GRAD = "use_reentrant"
 
 
 class BackwardError(Exception):
@@ -78,7 +80,7 @@ class TorchSubject:
         self._state = ModuleState(self.modules)
         self._casts: Widening | None = None
         self.narrowing: frozenset[torch.dtype] = frozenset()
-        self.needs_grad_mode = self.accumulates = False
+        self.needs_grad_mode = self.accumulates = self._refuses_grad = False
         self._copies = self._looked_for_more = False
         self._base: list[torch.Tensor] = []
         self.forward_runs = self.backward_runs = 0
@@ -130,6 +132,8 @@ class TorchSubject:
                 raise UsageError(
                     f"{self.name} has uninitialised (lazy) parameters: run it once before verifying."
                 )
+            if tensor.is_inference():
+                raise UsageError(refusals.of_inference(self._name_of_state(tensor)))
             if layout.is_number(tensor):
                 tensor.data = layout.copy(data, self._dtype(data))
             else:  # counters, masks, indices: a forward pass may change them in place
@@ -142,6 +146,10 @@ class TorchSubject:
             for name in self.names
         }
         self._constant_values = {t: (t.data.clone(), t._version) for t in self._constants}
+
+    def _name_of_state(self, tensor: torch.Tensor) -> str:
+        names = [name for name, parameter in self.parameters.items() if parameter is tensor]
+        return names[0] if names else f"a buffer or constant of {self.name}"
 
     def __exit__(self, *_: object) -> None:
         self._let_casts_be()
@@ -310,6 +318,21 @@ class TorchSubject:
     def _fresh_gradients(
         self, cotangents: Sequence[torch.Tensor | None] | None
     ) -> dict[str, torch.Tensor | None]:
+        """Run forward and back; where ``torch.autograd.grad`` is refused, by way of ``.grad`` from here on.
+
+        Reentrant checkpoints refuse it in the middle of a backward pass, which has freed half the graph.
+        """
+        try:
+            return self._forward_and_back(cotangents)
+        except BackwardError as error:
+            if self.accumulates or _REFUSES_GRAD not in str(error):
+                raise
+        self._looked_for_more = self.accumulates = self._refuses_grad = True
+        return self._forward_and_back(cotangents)
+
+    def _forward_and_back(
+        self, cotangents: Sequence[torch.Tensor | None] | None
+    ) -> dict[str, torch.Tensor | None]:
         with torch.enable_grad(), self.running({}) as (leaves, outputs):
             return self.gradients(leaves, outputs, cotangents)
 
@@ -353,7 +376,9 @@ class TorchSubject:
         self.backward_runs += 1
         columns = [out for out, _ in pairs], [leaves[name] for name in wanted], [u for _, u in pairs]
         try:
-            found = accumulated(*columns, **options) if self.accumulates else _pulled(columns, options)
+            # Checkpoints that only .grad passes cut the graph of the gradient itself, and by vjp they say so.
+            by_grad = self.accumulates and not (self._refuses_grad and options.get("create_graph"))
+            found = (accumulated if by_grad else vjp)(*columns, **options)
         except Exception as error:
             text = (str(error).splitlines() or [""])[0]
             raise BackwardError(f"{type(error).__name__}: {text}") from error
@@ -490,18 +515,6 @@ def _felt(plain: Mapping[str, torch.Tensor], widened: Mapping[str, torch.Tensor]
         if bool((apart > _ROUNDINGS * torch.finfo(torch.float64).eps * largest).any()):
             return True
     return False
-
-
-def _pulled(
-    columns: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]], options: Mapping[str, Any]
-) -> list[torch.Tensor | None]:
-    """Pull back; reentrant checkpoints refuse ``torch.autograd.grad``, and go through ``.grad`` instead."""
-    try:
-        return vjp(*columns, **options)
-    except RuntimeError as error:
-        if "use_reentrant" not in str(error) or options:
-            raise
-        return accumulated(*columns)
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
