@@ -602,13 +602,17 @@ def test_parameters_made_in_inference_mode_are_refused():
 
 
 def test_threads_verify_one_after_the_other():
+    def model():
+        return nn.Sequential(nn.Linear(4, 4), nn.Dropout(), nn.Linear(4, 2))
+
+    # made before: what other threads draw meanwhile moves the generator that dropout draws from
+    work = [[(model(), torch.randn(3, 4)) for _ in range(3)] for _ in range(4)]
     reports = []
 
-    def work():
-        model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(), nn.Linear(4, 2))
-        reports.extend(gradcheck.verify(model, torch.randn(3, 4), variations=False) for _ in range(3))
+    def verify_all(pairs):
+        reports.extend(gradcheck.verify(*pair, variations=False) for pair in pairs)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [threading.Thread(target=verify_all, args=(pairs,)) for pairs in work]
     for thread in threads:
         thread.start()
     for thread in threads:
