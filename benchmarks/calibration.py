@@ -141,9 +141,10 @@ def trials(
 
 
 def _truth(subject: Known, pulled: Pulled, direction: Mapping[str, Array]) -> Any:
+    """Return Re <gradient, direction>, the gradient being PyTorch's where it is complex."""
     u = np.asarray(pulled.cotangents[0]).astype(np.longdouble)
     terms = [
-        np.sum((subject.product(subject.truth[name], u) * widened(np.asarray(v))).astype(np.longdouble))
+        np.sum(np.real(np.conj(subject.product(subject.truth[name], u)) * widened(np.asarray(v))))
         for name, v in direction.items()
     ]
     return sum(terms, np.longdouble(0))
