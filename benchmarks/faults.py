@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 
-import gradcheck
 from benchmarks.pairs import Pair, faulty_rules, mistakes
 from benchmarks.peers import PEERS, Answer, ask
 from benchmarks.power import Row
@@ -63,10 +62,3 @@ def _pairs(quick: bool) -> Iterator[tuple[str, Pair, Callable[[], Pair]]]:
 
 
 NUMPY, RULES = "NumPy programs", "graph rules"
-
-
-@cache
-def numpy_report(number: int) -> gradcheck.Report:
-    """Return gradcheck's report on one of the mistakes in NumPy programs."""
-    pair, _ = next(islice(mistakes(), number, None))
-    return pair.verify()

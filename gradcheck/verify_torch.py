@@ -110,7 +110,7 @@ def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> N
         parts.variations = _variations(subject, outcome, options, parts)
     if not parts.blames and any(r.verdict is Verdict.FAIL for r in parts.parameters.values()):
         parts.blames += _undefined(subject, outcome, parts) or leftover.only_backward(
-            subject, parts.trace, parts.parameters.values()
+            subject, _own_code(subject).backwards, parts.trace, parts.parameters.values()
         )
     parts.count(outcome.exam)
 

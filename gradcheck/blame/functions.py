@@ -43,11 +43,6 @@ def backward_place(cls: Any) -> Place | None:
     return definition(_registered(backward) or backward)
 
 
-def forward_place(cls: Any) -> Place | None:
-    """Return where the forward pass of a Function is defined."""
-    return None if cls is None else definition(cls.forward)
-
-
 def _registered(backward: Any) -> Any:
     """Return the function given to ``register_autograd``, which PyTorch wraps twice."""
     for cell in getattr(backward, "__closure__", None) or ():

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from gradcheck.blame.handwritten import own_code
 from gradcheck.report.records import Blame, Call, ParameterResult, Verdict
 from gradcheck.subjects.torch.state import Randomness
 
@@ -27,13 +26,9 @@ _UNRESOLVED = "a hand-written backward pass that could not be judged alone; all 
 
 
 def only_backward(
-    subject: Any, trace: Sequence[Call], results: Iterable[ParameterResult]
+    subject: Any, own: Sequence[Blame], trace: Sequence[Call], results: Iterable[ParameterResult]
 ) -> tuple[Blame, ...]:
-    """Return the hand-written backward pass of a started, open subject where there is just one."""
-    try:
-        own = own_code(subject).backwards
-    except Exception:  # the search reruns users' code in unusual ways
-        return ()
+    """Return the one backward pass among an open subject's ``own`` hand-written ones; () of several."""
     if len(own) != 1:
         return ()
     return (replace(own[0], message=_what(subject, own[0], trace, results)),)
