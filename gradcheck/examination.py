@@ -27,6 +27,8 @@ _UNMEASURED = 64.0
 # An error bar beyond this share of the smallest leaf's gradient is worth two more evaluations: at less, one
 # direction sees an error of 1e-7 in any leaf with 99.9% probability.
 _WANTED = 1e-10
+# What rounding does to gradients of formats coarser than this has a say in whether they are right.
+_FINE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ class Examination:
         self.outside = 0 if self.defined is None else int((~self.defined).sum())
         if self.defined is not None:
             self.base = self.base[self.defined]
-        self.rounding: dict[str, np.ndarray] = {}
+        self.deviations: dict[str, float] = {}
+        self._rounding: dict[str, np.ndarray] = {}
+        self._unscaled: Pulled | None = None
         self._doubt: Mapping[str, np.ndarray] | None = None
         self.variables = subject.variables
         self.values = {name: directions.to_numpy(value) for name, value in self.variables.items()}
@@ -131,7 +135,7 @@ class Examination:
         """Draw a cotangent per output: random signs, sizes from 1/2 to 3/2, outputs weighted alike."""
         if self.subject.fixed_cotangent:
             return [directions.like(out, np.ones(tuple(out.shape))) for out in self.outputs]
-        sizes = [_size(out) for out in self.outputs]
+        sizes = [_size(out) for out in self.outputs] if len(self.outputs) > 1 else [1.0]
         positive = [size for size in sizes if size > 0]
         level = bool(positive) and max(positive) > _OUTPUT_SPAN * min(positive)
         drawn = []
@@ -184,29 +188,47 @@ class Examination:
             raw,
         )
 
-    def learn_rounding(self, pulled: Pulled) -> dict[str, float]:
-        """Pull back a scaled cotangent, and remember how far each entry is from linear.
+    def check_linearity(self, pulled: Pulled) -> None:
+        """Pull back a scaled cotangent: at once, or where backward is linear anyway, once it matters.
 
-        Returns per leaf the largest deviation as a share of what moving the entry by its own magnitude
-        changes in the outputs: rounding where backward is linear, more where it is not.
+        Then only the rounding of the gradients is to be seen, which is asked for where a probe is off or
+        entries are looked at.
         """
         if self.subject.fixed_cotangent:
-            return {}
+            return
+        self._unscaled = pulled
+        if not self.subject.is_linear or self.subject.precision > _FINE:
+            self._learn_rounding()
+
+    @property
+    def rounding(self) -> Mapping[str, np.ndarray]:
+        """How far each entry of a leaf's gradient is from linear in the cotangent, where measured."""
+        if self._unscaled is not None:
+            self._learn_rounding()
+        return self._rounding
+
+    def _learn_rounding(self) -> None:
+        """Pull back a scaled cotangent, and remember how far each entry is from linear.
+
+        ``deviations`` are, per leaf, the largest as a share of what moving the entry by its own magnitude
+        changes in the outputs: rounding where backward is linear, more where it is not.
+        """
+        pulled, self._unscaled = self._unscaled, None
+        if pulled is None:
+            return
         again = self.pull([u * SCALE for u in pulled.cotangents])
-        deviations = {}
         sizes = [_largest_product(g, self.scales[name]) for name, g in pulled.gradients.items()]
         whole = max([self.magnitude, *sizes])
         pulling = float(abs(pulled.flat).max()) if pulled.flat.shape[0] else 0.0
         for name, gradient in pulled.gradients.items():
             other = again.gradients.get(name)
             if other is not None and gradient.size:
-                self.rounding[name] = rounding = _apart(other, gradient)
+                self._rounding[name] = rounding = _apart(other, gradient)
                 largest = directions.largest(gradient)
                 # a gradient may be a small difference of terms of the size of the cotangent
                 noise = 1e4 * self.subject.epsilon * max(whole, pulling * self.largest[name])
                 beyond = _largest_product(rounding, self.scales[name]) > noise
-                deviations[name] = float(rounding.max()) / largest if beyond and largest > 0 else 0.0
-        return deviations
+                self.deviations[name] = float(rounding.max()) / largest if beyond and largest > 0 else 0.0
 
     def probe(self, pulled: Pulled, names: Sequence[str], *, climb: bool = True) -> Probe:
         """Compare along a random direction over the named leaves, moved together."""
@@ -239,17 +261,25 @@ class Examination:
             input_noise=epsilon * weight,
             wanted=_WANTED * min((size for _, size in parts.values() if size > 0), default=np.inf),
         )
-        probe = Probe(claimed, estimate, self._noise(parts, moved), parts, pulled)
+        probe = Probe(claimed, estimate, self._noise(parts, moved, self._rounding), parts, pulled)
         if not probe.suspect or not parts:
             return probe
+        probe = replace(probe, noise=self._noise(parts, moved, self.rounding))
         doubts = [directions.inner(self.rounding_in_doubt(name), np.abs(v))[1] for name, v in moved.items()]
         return replace(probe, noise=probe.noise + float(np.hypot.reduce(doubts)))
 
-    def _noise(self, parts: Mapping[str, tuple[float, float]], moved: Mapping[str, Array]) -> float:
-        """Return a bound on the rounding of the claimed value, without having asked the subject for one."""
-        roundings = [self._rounding_along(name, moved[name], size) for name, (_, size) in parts.items()]
+    def _noise(
+        self,
+        parts: Mapping[str, tuple[float, float]],
+        moved: Mapping[str, Array],
+        measured: Mapping[str, np.ndarray],
+    ) -> float:
+        """Return a bound on the rounding of the claimed value, from what was measured of its leaves."""
+        roundings = [
+            self._rounding_along(measured.get(name), moved[name], size) for name, (_, size) in parts.items()
+        ]
         noise = float(np.hypot.reduce(roundings)) if roundings else 0.0
-        unmeasured = any(name not in self.rounding for name in parts)
+        unmeasured = any(name not in measured for name in parts)
         return noise + (_UNMEASURED * self.subject.precision * self.magnitude if unmeasured else 0.0)
 
     def rounding_in_doubt(self, name: str) -> np.ndarray:
@@ -279,14 +309,14 @@ class Examination:
         noise = (roundoff.floor(self.base, pulled.flat, epsilon) + epsilon * size) / step + 4 * step**2 * size
         return sum(part for part, _ in parts) - total(line.weighted(right - left)) / (2 * step), noise
 
-    def _rounding_along(self, name: str, v: Array, size: float) -> float:
+    def _rounding_along(self, rounding: np.ndarray | None, v: Array, size: float) -> float:
         """Return three standard deviations of <the gradient's rounding, v>, at most a small share."""
         precision = self.subject.precision
-        if name not in self.rounding:  # not measured: what a sum of some hundred rounded terms has
+        if rounding is None:  # not measured: what a sum of some hundred rounded terms has
             return _UNMEASURED * precision * size
         # The rounding has a size and no phase: imaginary directions see it as real ones do.
         moved = np.abs(v) if np.iscomplexobj(v) else v
-        spread = 3 * directions.inner(self.rounding[name], moved)[1]
+        spread = 3 * directions.inner(rounding, moved)[1]
         limit = float(np.sqrt(self.subject.epsilon)) * size
         return min(spread, max(limit, 1e3 * precision * self.magnitude)) + 2 * precision * size
 

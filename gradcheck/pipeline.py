@@ -92,7 +92,7 @@ def examine_subject(
         name: _above_nothing(exam, pulled, name, judge.tolerance(dtypes[name], options.rtol, options.atol))
         for name in exam.values
     }
-    deviations = exam.learn_rounding(pulled)
+    exam.check_linearity(pulled)
     known = [name for name, value in exam.values.items() if name in pulled.gradients and value.size]
     budget = min(_HALVING, int(_HALVING_SECONDS / max(exam.seconds_per_evaluation, 1e-6)))
     screening = screen(exam, pulled, {name: tolerances[name] for name in known}, budget)
@@ -103,7 +103,7 @@ def examine_subject(
     _judge(outcome, screening, known, options, locate_seconds)
     if outcome.at_kinks:
         ties.look_closer(outcome, min(locate_seconds, _TIE_SECONDS))
-    _structure(outcome, deviations)
+    _structure(outcome)
     _outside(outcome)
     return outcome
 
@@ -114,7 +114,7 @@ def _is_coarse(exam: Examination, screening: Screening) -> bool:
     Looked into where the first probe had to measure the noise, and found much of it.
     """
     probe, epsilon = screening.joint[0] if screening.joint else None, exam.subject.epsilon
-    if probe is None or epsilon > _FINE or not hasattr(exam.subject, "coarsen"):
+    if probe is None or not probe.estimate.noise or epsilon > _FINE or not hasattr(exam.subject, "coarsen"):
         return False
     if probe.estimate.noise <= _MUCH * roundoff.floor(exam.base, probe.pulled.flat, epsilon):
         return False
@@ -211,9 +211,9 @@ def _every_entry(exam: Examination, name: str, watch: Watch, tally: Tally, pulle
     return examine_every(exam, pulled, name, watch, tally)
 
 
-def _structure(outcome: Outcome, deviations: Mapping[str, float]) -> None:
+def _structure(outcome: Outcome) -> None:
     """Judge what is wrong with a gradient before its numbers: missing, misshapen, not finite, not linear."""
-    pulled = outcome.pulls[0]
+    pulled, deviations = outcome.pulls[0], outcome.exam.deviations
     for name, finding in outcome.findings.items():
         if name in pulled.misshapen:
             shape, true = pulled.misshapen[name], outcome.exam.values[name].shape

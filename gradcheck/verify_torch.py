@@ -38,7 +38,7 @@ from gradcheck.report.records import (
     Verdict,
 )
 from gradcheck.subjects.torch import SecondOrderSubject, TorchSubject, opened
-from gradcheck.subjects.torch.subject import BackwardError
+from gradcheck.subjects.torch.backward import BackwardError
 from gradcheck.suggest import did_you_mean
 from gradcheck.waivers import waived
 

@@ -17,7 +17,7 @@ class Alone:
     ``bench`` was made for ``problem``; it counts what runs here.
     """
 
-    fixed_cotangent = False
+    fixed_cotangent = is_linear = False
 
     def __init__(self, name: str, problem: Problem, bench: Bench) -> None:
         self.name, self._problem, self._bench = name, problem, bench

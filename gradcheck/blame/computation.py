@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
-from gradcheck.subjects.torch.state import Randomness
+from gradcheck.subjects.torch.randomness import Randomness
 
 Run = tuple[Mapping[str, torch.Tensor], Sequence[torch.Tensor]]
 

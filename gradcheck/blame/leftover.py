@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from gradcheck.report.records import Blame, Call, ParameterResult, Verdict
-from gradcheck.subjects.torch.state import Randomness
+from gradcheck.subjects.torch.randomness import Randomness
 
 _RIGHT_IN_DOUBLE = "right in float64, "
 _NARROW = (

@@ -20,9 +20,12 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from gradcheck.files import near
+from gradcheck.subjects.torch import TorchSubject
 
 _OURS = str(Path(__file__).parents[1]) + os.sep
 _SUBJECT = str(Path(__file__).parents[1] / "subjects" / "torch" / "subject.py")
+# In there: what copies the inputs for a run.
+_COPIES = TorchSubject._fresh_inputs.__code__
 _LAYOUT = str(Path(_SUBJECT).with_name("layout.py"))
 _STANDARD = sysconfig.get_path("stdlib") + os.sep
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
@@ -89,7 +92,7 @@ def caller() -> Place | None:
 
 def copies_arguments(code: CodeType) -> bool:
     """Whether the code is ours that prepares the arguments of the user's function, in a watched run."""
-    return code.co_filename == _LAYOUT or (code.co_filename == _SUBJECT and code.co_name == "exchange")
+    return code.co_filename == _LAYOUT or code is _COPIES
 
 
 def raised_at(traceback: TracebackType | None) -> Place | None:

@@ -18,7 +18,7 @@ from gradcheck.blame.trace import Invocation, unique_tensors
 from gradcheck.subjects.torch import tree
 from gradcheck.subjects.torch.layout import is_number, wide
 from gradcheck.subjects.torch.pullback import vjp
-from gradcheck.subjects.torch.state import Randomness
+from gradcheck.subjects.torch.randomness import Randomness
 
 Tensors = Sequence[torch.Tensor]
 

@@ -228,8 +228,7 @@ def _apart_nearby(line: Line, value: float, epsilon: float) -> float:
 
 
 def _smooth(value: float, bound: float, line: Line, table: Table | None, message: str = "") -> Estimate:
-    steps = table.curve(table.best()[2]) if table is not None else ()
-    return Estimate(value, bound, value, value, evaluations=line.evaluations, steps=steps, message=message)
+    return Estimate(value, bound, value, value, evaluations=line.evaluations, message=message, table=table)
 
 
 def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: float | None) -> Estimate:
@@ -293,7 +292,8 @@ def _at_a_kink(kink: kinks.Interval, line: Line, table: Table, at: float) -> Est
         kink.upper,
         kink=True,
         evaluations=line.evaluations,
-        steps=table.curve(at),
+        table=table,
+        chosen=at,
         message="kink: one-sided derivatives differ",
     )
 

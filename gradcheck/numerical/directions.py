@@ -80,6 +80,20 @@ def scale(value: np.ndarray) -> np.ndarray | float:
 
     Zeros then move by the median: beside 1e-9, moving a zero by as little would drown in rounding.
     """
+    return _plain_scale(value) or _scale(value)
+
+
+def _plain_scale(value: np.ndarray) -> float:
+    """Return the root mean square of few real entries of similar size, 0 of others."""
+    if not 0 < value.size <= _PART or value.dtype.kind == "c":
+        return 0.0
+    flat = value.reshape(-1)
+    magnitude, squares = np.abs(flat), float(np.vdot(flat, flat))  # without a warning where it overflows
+    alike = float(magnitude.max()) <= _SPAN * float(magnitude.min())
+    return math.sqrt(squares / flat.size) if alike and _TINY < squares < _HUGE else 0.0
+
+
+def _scale(value: np.ndarray) -> np.ndarray | float:
     extents = [(float(part.min()), float(part.max())) for part in _magnitudes(value)]
     if not extents:
         return 1.0

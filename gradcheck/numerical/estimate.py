@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gradcheck.numerical.extrapolation import Table
 from gradcheck.report.records import Step
 
 
@@ -14,7 +15,8 @@ class Estimate:
     ``value`` is within ``uncertainty`` of the truth on smooth ground. At a kink every number from
     ``lower`` to ``upper`` is the product of v with a subgradient of some output; elsewhere the three agree.
     ``resolved`` is False where no step gave a usable estimate; ``message`` then says why. ``noise`` is that
-    of <u, y> where it had to be measured, 0 where the number format's rounding was taken for it.
+    of <u, y> where it had to be measured, 0 where the number format's rounding was taken for it. ``table``
+    holds the quotients, and ``chosen`` is the step of the one that was taken, None: of the best.
     """
 
     value: float
@@ -24,9 +26,17 @@ class Estimate:
     kink: bool = False
     resolved: bool = True
     evaluations: int = 0
-    steps: tuple[Step, ...] = ()
     message: str = ""
     noise: float = 0.0
+    table: Table | None = None
+    chosen: float | None = None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Return the quotient of each step, with its bound, for a plot of error against step size."""
+        if self.table is None:
+            return ()
+        return self.table.curve(self.table.best()[2] if self.chosen is None else self.chosen)
 
     def distance(self, claimed: float) -> float:
         """Return how far ``claimed`` lies outside the admissible interval; 0 inside it."""

@@ -42,6 +42,11 @@ class Subject(Protocol):
         """Whether the claimed gradient is that of a scalar loss, and takes no cotangent."""
         ...
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether the backward pass is known to be linear in the cotangent; False says nothing."""
+        ...
+
     def evaluate(self, values: Mapping[str, Array]) -> list[Array]:
         """Return the differentiable outputs with the named leaves replaced; the others keep their value."""
         ...

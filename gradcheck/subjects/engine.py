@@ -29,7 +29,7 @@ class EngineSubject:
         EngineError: when made, where the engine raises or answers in other names or shapes.
     """
 
-    fixed_cotangent = True
+    fixed_cotangent, is_linear = True, False
 
     def __init__(self, case: Any, engine: Engine) -> None:
         self.name = f"{case.name} by {engine.name}"

@@ -42,7 +42,7 @@ class HandWritten:
         TargetError: where one of the functions raises at the base point.
     """
 
-    fixed_cotangent = True
+    fixed_cotangent, is_linear = True, False
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ class JaxSubject:
         UsageError: where no argument is a floating-point array.
     """
 
-    fixed_cotangent = False
+    fixed_cotangent = is_linear = False
 
     def __init__(
         self,

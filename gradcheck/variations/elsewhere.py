@@ -19,7 +19,7 @@ from gradcheck.options import Options
 from gradcheck.pipeline import examine_subject
 from gradcheck.report.records import Blame, VariationResult, Verdict
 from gradcheck.subjects.torch import TorchSubject, tree
-from gradcheck.subjects.torch.subject import BackwardError
+from gradcheck.subjects.torch.backward import BackwardError
 from gradcheck.variations.base import Context, Skip, failed, passed
 
 # What may be spent on single entries at one such point.

@@ -9,7 +9,7 @@ import torch
 
 from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.subjects.torch import TorchSubject
-from gradcheck.subjects.torch.subject import BackwardError
+from gradcheck.subjects.torch.backward import BackwardError
 from gradcheck.variations.base import Context, Gradients, Skip, differing, failed, passed
 
 _SUBSETS = 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gradcheck.report.records import VariationResult
-from gradcheck.subjects.torch.subject import BackwardError
+from gradcheck.subjects.torch.backward import BackwardError
 from gradcheck.variations.base import Context, Skip, differing, failed, passed
 
 

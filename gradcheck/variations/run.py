@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gradcheck.report.records import VariationResult, Verdict
-from gradcheck.subjects.torch.subject import BackwardError
+from gradcheck.subjects.torch.backward import BackwardError
 from gradcheck.variations import cotangents, elsewhere, inputs, repetition, settings, sizes
 from gradcheck.variations.base import Context, Skip, Variation, failed
 

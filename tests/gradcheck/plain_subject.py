@@ -19,7 +19,7 @@ class Plain:
     def __init__(self, leaves, forward, backward, fixed_cotangent=False):
         self.variables = leaves
         self.forward, self.backward = forward, backward
-        self.fixed_cotangent = fixed_cotangent
+        self.fixed_cotangent, self.is_linear = fixed_cotangent, False
         self.evaluations = 0
 
     def evaluate(self, values):
@@ -50,5 +50,5 @@ def examined(subject, seed=0):
     """Return the examination of a subject, and gradients pulled back in it."""
     exam = Examination(subject, seed)
     pulled = exam.pull()
-    exam.learn_rounding(pulled)
+    exam.check_linearity(pulled)
     return exam, pulled

@@ -19,7 +19,7 @@ class SecondOrderSubject:
     The wrapped subject must be open.
     """
 
-    fixed_cotangent = False
+    fixed_cotangent = is_linear = False
 
     def __init__(self, first: TorchSubject, cotangents: Sequence[torch.Tensor]) -> None:
         self.first = first
@@ -71,7 +71,7 @@ class SecondOrderSubject:
 
     def _backward(
         self, values: Mapping[str, torch.Tensor], create_graph: bool
-    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], dict[str, torch.Tensor | None]]:
+    ) -> tuple[Mapping[str, torch.Tensor], dict[str, torch.Tensor], dict[str, torch.Tensor | None]]:
         us = {
             name: values.get(name, u).detach().requires_grad_(create_graph)
             for name, u in self.cotangents.items()

@@ -6,19 +6,14 @@ the same, so that tied weights, hooks, parametrizations and references kept else
 
 from __future__ import annotations
 
-import ctypes
 import operator
-import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _KEPT = (*_PLAIN, torch.Tensor)
-# Of the Mersenne twister, each of 32 bits; the position follows.
-_WORDS = 624
 
 
 def modules_of(function: Any) -> list[tuple[str, torch.nn.Module]]:
@@ -79,91 +74,6 @@ def generators(function: Any, modules: list[tuple[str, torch.nn.Module]], given:
     kept = [value for _, root in modules for module in root.modules() for value in vars(module).values()]
     found = [value for value in (*given, *named, *kept) if issubclass(type(value), torch.Generator)]
     return list({id(generator): generator for generator in found}.values())
-
-
-class Randomness:
-    """The global random generators of PyTorch, NumPy and Python, and ``own`` ones, at one moment.
-
-    Looking whether a generator has moved takes a tenth of the time that putting it back does.
-    """
-
-    def __init__(self, own: Sequence[torch.Generator] = ()) -> None:
-        self._own = [(generator, generator.get_state()) for generator in own]
-        self._torch = torch.random.get_rng_state()
-        self._numpy: Any = np.random.get_state()  # noqa: NPY002 - users' forward passes draw from the global generator
-        self._numpy_memory = _numpy_memory()
-        self._python = random.getstate()
-        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self._used: list[Callable[[], None]] = []
-
-    def restore(self) -> None:
-        """Put back the generators that a forward pass was found to use."""
-        for put_back in self._used:
-            put_back()
-
-    def restore_all(self) -> None:
-        """Put back every generator that has moved."""
-        for put_back in self._moved():
-            put_back()
-
-    @property
-    def moved(self) -> bool:
-        """Whether a generator has moved since."""
-        return bool(self._moved())
-
-    def narrow(self) -> None:
-        """Find out, after a forward pass, which generators it used; those are put back from now on."""
-        self._used = self._moved()
-
-    def _moved(self) -> list[Callable[[], None]]:
-        moved: list[Callable[[], None]] = []
-        if not torch.equal(self._torch, torch.random.get_rng_state()):
-            moved.append(self._restore_torch)
-        if self._numpy_moved():
-            moved.append(self._restore_numpy)
-        if self._python != random.getstate():
-            moved.append(self._restore_python)
-        if self._cuda is not None:
-            moved.append(self._restore_cuda)
-        if any(not torch.equal(state, generator.get_state()) for generator, state in self._own):
-            moved.append(self._restore_own)
-        return moved
-
-    def _numpy_moved(self) -> bool:
-        if self._numpy_memory and not self._numpy[3]:  # a second normal number in store leaves no trace there
-            return _numpy_memory() != self._numpy_memory
-        now: Any = np.random.get_state()  # noqa: NPY002 - as above
-        return self._numpy[2:] != now[2:] or not np.array_equal(self._numpy[1], now[1])
-
-    @property
-    def in_use(self) -> bool:
-        """Whether the forward pass draws random numbers."""
-        return bool(self._used)
-
-    def _restore_own(self) -> None:
-        for generator, state in self._own:
-            generator.set_state(state)
-
-    def _restore_torch(self) -> None:
-        torch.random.set_rng_state(self._torch)
-
-    def _restore_numpy(self) -> None:
-        np.random.set_state(self._numpy)  # noqa: NPY002 - as above
-
-    def _restore_python(self) -> None:
-        random.setstate(self._python)
-
-    def _restore_cuda(self) -> None:
-        if self._cuda is not None:
-            torch.cuda.set_rng_state_all(self._cuda)
-
-
-def _numpy_memory() -> bytes:
-    """Return words and position of NumPy's global generator; ``get_state`` takes fifty times as long."""
-    generator = np.random.get_bit_generator()  # type: ignore[attr-defined]  # documented, not exported by its stubs
-    if type(generator) is not np.random.MT19937:
-        return b""
-    return ctypes.string_at(generator.ctypes.state_address, (_WORDS + 1) * 4)
 
 
 class ModuleState:

@@ -9,35 +9,22 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from gradcheck.errors import GradcheckError, TargetError, UsageError
-from gradcheck.subjects.torch import layout, refusals, tree
-from gradcheck.subjects.torch.pullback import accumulated, vjp
-from gradcheck.subjects.torch.state import (
-    ModuleState,
-    Randomness,
-    generators,
-    modules_of,
-    plain_tensors,
-)
+from gradcheck.errors import TargetError, UsageError
+from gradcheck.subjects.torch import first_run, layout, refusals, tree
+from gradcheck.subjects.torch.backward import Backward, Cotangents, Gradients, Run
+from gradcheck.subjects.torch.leaves import inputs_of, name_of, parameters_of
+from gradcheck.subjects.torch.randomness import Randomness
+from gradcheck.subjects.torch.state import ModuleState, generators, modules_of, plain_tensors
 from gradcheck.subjects.torch.widening import Widening
 
-# Casts to narrower formats that change the outputs by fewer roundings than this change nothing.
-_ROUNDINGS = 1e4
-# A point to look at casts from, which no narrow format holds: the golden ratio is the least rational number.
-_NEARBY = 1 + 0.6180339887498949 * 2.0**-12
-
-
-_ON_A_LEAF = "leaf Variable that requires grad"
-# What the error of a reentrant checkpoint under ``torch.autograd.grad`` speaks of.
-_REFUSES_GRAD = "use_reentrant"
-
-
-class BackwardError(Exception):
-    """The user's backward pass raised; the text is its own first line."""
+Change = Callable[[str, torch.Tensor], torch.Tensor]
+_NONE: Mapping[str, str] = MappingProxyType({})
+_NOTHING = contextlib.nullcontext()
 
 
 class TorchSubject:
@@ -46,9 +33,9 @@ class TorchSubject:
     ``epsilon`` is the coarsest spacing among leaves and outputs, known once started.
     ``double`` asks for double precision throughout: parameters, inputs, buffers, constants that the
     function refers to, the default dtype, and casts that the outputs would feel. ``narrowing``, known once
-    started, are the formats that numbers in double precision are cast into. ``names`` selects the leaves;
+    started, are the formats that numbers in double precision are cast into. ``on_copies``: inputs are passed
+    as copies, as the forward pass changes one in place. ``names`` selects the leaves;
     None selects every parameter and input that requires grad (every floating-point input where nothing does).
-    ``accumulates``: some leaf's gradient comes by way of ``.grad`` only, and so they are all fetched there.
     """
 
     fixed_cotangent = False
@@ -64,12 +51,12 @@ class TorchSubject:
         names: Sequence[str] | None = None,
     ) -> None:
         self.function, self.args, self.kwargs = function, tuple(args), dict(kwargs or {})
-        self.name = name or _name_of(function)
+        self.name = name or name_of(function)
         self.double = double
         self.notes: list[str] = []
         self.modules = modules_of(function)
-        self.parameters = _parameters(function, self.modules)
-        self.inputs = _inputs(self.args, self.kwargs)
+        self.parameters = parameters_of(function, self.modules)
+        self.inputs = inputs_of(self.args, self.kwargs)
         self._input_names = {id(tensor): name for name, tensor in self.inputs.items()}
         self.names = list(names) if names is not None else self._choose()
         self.original_dtypes = {
@@ -80,10 +67,10 @@ class TorchSubject:
         self._state = ModuleState(self.modules)
         self._casts: Widening | None = None
         self.narrowing: frozenset[torch.dtype] = frozenset()
-        self.needs_grad_mode = self.accumulates = self._refuses_grad = False
-        self._copies = self._looked_for_more = False
+        self.needs_grad_mode = self.on_copies = False
+        self.backward = Backward(self)
         self._base: list[torch.Tensor] = []
-        self.forward_runs = self.backward_runs = 0
+        self.forward_runs = 0
         self.epsilon = 0.0
         self.output_paths: list[str] = []
         self.variables: dict[str, torch.Tensor] = {}
@@ -141,6 +128,7 @@ class TorchSubject:
             self._fresh.append((tensor, tensor.data))
         self._input_data = {name: layout.copy(t, self._dtype(t)) for name, t in self.inputs.items()}
         self._parameter_data = {name: p.data for name, p in self.parameters.items()}
+        self._held = [(p, p.data, p.requires_grad) for p in self.parameters.values()]
         self.variables = {
             name: self._parameter_data[name] if name in self.parameters else self._input_data[name]
             for name in self.names
@@ -197,6 +185,7 @@ class TorchSubject:
 
     def _forget_graphs(self) -> None:
         """Free graphs that only cycles keep: while one lives, its leaf takes gradients of its dtype only."""
+        self.backward.forget()
         if self.accumulates:
             gc.collect()
 
@@ -211,10 +200,8 @@ class TorchSubject:
         Raises:
             TargetError: where the forward pass raises or has no floating-point output.
         """
-        with torch.enable_grad():
-            outputs = self._first_run()
-        self._randomness.narrow()
-        numbers = [(path, out) for path, out in outputs.items() if layout.is_number(out)]
+        run, hooks = self._first_run()
+        numbers = [(path, out) for path, out in run.outputs.items() if layout.is_number(out)]
         if not numbers:
             raise TargetError(
                 f"{self.name} returns no floating-point tensor: return the outputs to differentiate."
@@ -228,51 +215,26 @@ class TorchSubject:
         self.requires_grad = any(out.requires_grad for _, out in numbers)
         dtypes = {tensor.dtype for tensor in [*self.variables.values(), *self.outputs]}
         self.epsilon = max(float(torch.finfo(dtype).eps) for dtype in dtypes)
+        self.backward.begin(run, hooks)
         self._choose_grad_mode()
 
-    def _first_run(self) -> dict[str, torch.Tensor]:
-        """Run forward, and find out about casts; those that the outputs feel are made wide from here on."""
-        self._casts = casts = Widening()
-        casts.__enter__()  # type: ignore[no-untyped-call]  # untyped in torch
-        plain: dict[str, torch.Tensor] | None = None
-        try:
-            plain = self._run_or_on_copies()
-        except Exception:
-            if not (self.double and casts.narrow):
-                raise
+    def _first_run(self) -> tuple[Run, bool]:
+        """Run forward, and find out about casts; those that the outputs feel are made wide from here on.
+
+        Tells too whether hooks were put on tensors on the way.
+        """
+        casts = Widening()
+        with torch.enable_grad():
+            run = first_run.of(self, casts)
         self.narrowing = frozenset(casts.narrowing)
-        self._randomness.narrow()  # what this run has drawn the next ones must draw again
-        if plain is None or (self.double and casts.narrow and self._feels_casts(casts)):
-            casts.active = True
-            return self._run({}, track=True)
-        self._let_casts_be()
-        return plain
+        if casts.active:
+            casts.__enter__()  # type: ignore[no-untyped-call]  # untyped in torch
+            self._casts = casts
+        return run, casts.hooks
 
-    def _run_or_on_copies(self) -> dict[str, torch.Tensor]:
-        """Run forward; where it changes an input in place, which no leaf admits, on copies of the inputs."""
-        try:
-            return self._run({}, track=True)
-        except RuntimeError as error:
-            if _ON_A_LEAF not in str(error):
-                raise
-        self._copies = True
-        outputs = self._run({}, track=True)
-        self.notes.append(
-            "changes an input in place, which no leaf that requires grad admits: verified on a copy"
-        )
-        return outputs
-
-    def _feels_casts(self, casts: Widening) -> bool:
-        """Whether casts made wide change the outputs nearby: the leaves' own values may be narrow numbers."""
-        nearby = {name: value * _NEARBY for name, value in self.variables.items()}
-        try:
-            plain = self._run(nearby, track=True)
-            casts.active = True
-            return _felt(plain, self._run(nearby, track=True))
-        except Exception:  # outside its domain a forward pass raises what it likes
-            return False
-        finally:
-            casts.active = False
+    def learn_randomness(self) -> None:
+        """Put back, before each run from here on, the random generators that runs have drawn from so far."""
+        self._randomness.narrow()
 
     def _let_casts_be(self) -> None:
         if self._casts is not None:
@@ -289,7 +251,7 @@ class TorchSubject:
         again: list[torch.Tensor] = []
         try:
             with torch.no_grad():
-                again = [out for path, out in self._run({}).items() if path in self.output_paths]
+                again = [out for path, out in self.run({}).outputs.items() if path in self.output_paths]
             same = len(again) == len(self.outputs) and all(map(_same, again, self.outputs))
         except Exception:  # whatever it is, the forward pass needs grad mode
             same = False
@@ -301,92 +263,52 @@ class TorchSubject:
         if not values:
             return [out.detach().clone() for out in self._base]
         with torch.set_grad_enabled(self.needs_grad_mode):
-            outputs = self._run(values, track=self.needs_grad_mode)
+            outputs = self.run(values, track=self.needs_grad_mode).outputs
         return [outputs[path].detach().clone() for path in self.output_paths]
 
-    def pull_back(self, cotangents: Sequence[torch.Tensor | None] | None) -> dict[str, torch.Tensor | None]:
-        """Return the gradient of each leaf by ``torch.autograd.grad``, on a fresh forward pass.
-
-        The cotangents are copied: a backward pass may write into what it is given.
-        """
-        given = cotangents and [None if u is None else layout.copy(u) for u in cotangents]
-        found = self._fresh_gradients(given)
-        if not self._looked_for_more and self.requires_grad and any(g is None for g in found.values()):
-            found = self._accumulated(found, given)
-        return found
-
-    def _fresh_gradients(
-        self, cotangents: Sequence[torch.Tensor | None] | None
-    ) -> dict[str, torch.Tensor | None]:
-        """Run forward and back; where ``torch.autograd.grad`` is refused, by way of ``.grad`` from here on.
-
-        Reentrant checkpoints refuse it in the middle of a backward pass, which has freed half the graph.
-        """
-        try:
-            return self._forward_and_back(cotangents)
-        except BackwardError as error:
-            if self.accumulates or _REFUSES_GRAD not in str(error):
-                raise
-        self._looked_for_more = self.accumulates = self._refuses_grad = True
-        return self._forward_and_back(cotangents)
-
-    def _forward_and_back(
-        self, cotangents: Sequence[torch.Tensor | None] | None
-    ) -> dict[str, torch.Tensor | None]:
-        with torch.enable_grad(), self.running({}) as (leaves, outputs):
-            return self.gradients(leaves, outputs, cotangents)
-
-    def _accumulated(
-        self,
-        found: dict[str, torch.Tensor | None],
-        cotangents: Sequence[torch.Tensor | None] | None,
-    ) -> dict[str, torch.Tensor | None]:
-        """Look once whether missing gradients come by way of ``.grad``: a backward pass may call backward().
-
-        So do reversible networks, which compute their inputs again. ``loss.backward()`` then gives what
-        ``torch.autograd.grad`` does not know of.
-        """
-        self._looked_for_more = self.accumulates = True
-        try:
-            more = self._fresh_gradients(cotangents)
-        except BackwardError:  # it goes the other way only
-            more = found
-        if all(g is None for name, g in more.items() if found[name] is None):
-            self.accumulates = False
-            return found
-        self.notes.append("a backward pass calls backward() itself: gradients were read from .grad")
-        return more
+    def pull_back(self, cotangents: Cotangents | None) -> Gradients:
+        """Return the gradient of each leaf by ``torch.autograd``. See ``Backward``."""
+        return self.backward.pull_back(cotangents)
 
     def gradients(
         self,
         leaves: Mapping[str, torch.Tensor],
         outputs: Mapping[str, torch.Tensor],
-        cotangents: Sequence[torch.Tensor | None] | None,
+        cotangents: Cotangents | None,
         **options: Any,
-    ) -> dict[str, torch.Tensor | None]:
-        """Differentiate outputs of a run; outputs without a graph, and None cotangents, are left out."""
-        ordered = [outputs[path] for path in self.output_paths]
-        given = list(cotangents) if cotangents is not None else [torch.ones_like(out) for out in ordered]
-        pairs = [
-            (out, u) for out, u in zip(ordered, given, strict=True) if out.requires_grad and u is not None
-        ]
-        wanted = [name for name in self.names if leaves[name].requires_grad]
-        if not pairs or not wanted:
-            return dict.fromkeys(self.names)
-        self.backward_runs += 1
-        columns = [out for out, _ in pairs], [leaves[name] for name in wanted], [u for _, u in pairs]
-        try:
-            # Checkpoints that only .grad passes cut the graph of the gradient itself, and by vjp they say so.
-            by_grad = self.accumulates and not (self._refuses_grad and options.get("create_graph"))
-            found = (accumulated if by_grad else vjp)(*columns, **options)
-        except Exception as error:
-            text = (str(error).splitlines() or [""])[0]
-            raise BackwardError(f"{type(error).__name__}: {text}") from error
-        return {**dict.fromkeys(self.names), **dict(zip(wanted, found, strict=True))}
+    ) -> Gradients:
+        """Return the gradient of each leaf in a given run. See ``Backward``."""
+        return self.backward.gradients(leaves, outputs, cotangents, **options)
 
-    def _run(self, values: Mapping[str, torch.Tensor], track: bool = False) -> dict[str, torch.Tensor]:
-        with self.running(values, track) as (_, outputs):
-            return outputs
+    @property
+    def accumulates(self) -> bool:
+        """Whether gradients are fetched by way of ``.grad``, as some come that way only."""
+        return self.backward.accumulates
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the backward pass is linear in the cotangent by construction."""
+        return self.backward.is_own
+
+    @property
+    def backward_runs(self) -> int:
+        """How many backward passes were run."""
+        return self.backward.runs
+
+    def run(
+        self,
+        values: Mapping[str, torch.Tensor],
+        track: bool = False,
+        under: contextlib.AbstractContextManager[Any] = _NOTHING,
+    ) -> Run:
+        """Run forward with the named leaves replaced, which they are no longer afterwards.
+
+        ``track``: whether the inputs under verification require grad. ``under``: entered for the call alone.
+        """
+        try:
+            return self._forward(values, track, under=under)
+        finally:
+            self._put_back()
 
     @contextlib.contextmanager
     def running(
@@ -394,62 +316,75 @@ class TorchSubject:
         values: Mapping[str, torch.Tensor],
         track: bool = True,
         names: Sequence[str] | None = None,
-        change: Callable[[str, torch.Tensor], torch.Tensor] | None = None,
+        change: Change | None = None,
         aliases: Mapping[str, str] | None = None,
-    ) -> Iterator[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]]:
+    ) -> Iterator[Run]:
         """Run forward with the named leaves replaced; gives the leaves and the outputs by path.
 
         ``names``: which leaves require grad. ``change`` alters the layout of an input before it is used.
         ``aliases``: inputs for which the tensor of another input is passed.
         Parameters hold the given values until the context is left.
         """
-        self.renew()
-        tracked = set(self.names if names is None else names)
-        leaves: dict[str, torch.Tensor] = {}
-        flags = [(p, p.requires_grad) for p in self.parameters.values()]
         try:
-            for name, parameter in self.parameters.items():
-                if name in values:
-                    parameter.data = values[name]
-                if names is not None and name in self.names:
-                    parameter.requires_grad_(name in tracked)
-                leaves[name] = parameter
-            args, kwargs = self._arguments(values, leaves, tracked if track else set(), change, aliases or {})
-            self.forward_runs += 1
-            result = self.function(*args, **kwargs)
-            yield leaves, dict(tree.tensors(result))
+            yield self._forward(values, track, names, change, aliases or {})
         finally:
-            for name, parameter in self.parameters.items():
-                parameter.data = self._parameter_data[name]
-            for parameter, flag in flags:
-                if parameter.requires_grad is not flag:
-                    parameter.requires_grad_(flag)
+            self._put_back()
 
-    def _arguments(
+    def _forward(
         self,
         values: Mapping[str, torch.Tensor],
-        leaves: dict[str, torch.Tensor],
-        tracked: set[str],
-        change: Callable[[str, torch.Tensor], torch.Tensor] | None,
-        aliases: Mapping[str, str],
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        def exchange(tensor: torch.Tensor) -> torch.Tensor:
-            name = self._input_names[id(tensor)]
-            name = aliases.get(name, name)
-            if name not in leaves:
-                data = values[name] if name in values else layout.copy(self._input_data[name])
-                leaf = (data if change is None else change(name, data)).detach()
-                leaves[name] = leaf.requires_grad_(True) if name in tracked else leaf
-                leaves.update({alias: leaves[name] for alias, target in aliases.items() if target == name})
-            return leaves[name]
+        track: bool,
+        names: Sequence[str] | None = None,
+        change: Change | None = None,
+        aliases: Mapping[str, str] = _NONE,
+        under: contextlib.AbstractContextManager[Any] = _NOTHING,
+    ) -> Run:
+        self.renew()
+        tracked = self.names if names is None else names
+        for name, parameter in self.parameters.items():
+            if name in values:
+                parameter.data = values[name]
+            if names is not None and name in self.names:
+                parameter.requires_grad_(name in tracked)
+        inputs = self._fresh_inputs(values, tracked if track else (), change, aliases)
+        args, kwargs = self._filled(inputs)
+        self.forward_runs += 1
+        with under:
+            result = self.function(*args, **kwargs)
+        return Run({**self.parameters, **inputs}, dict(tree.tensors(result)))
 
-        copied: dict[int, torch.Tensor] = {}
+    def _put_back(self) -> None:
+        """Give every parameter its own values, and have it require grad or not, as before a run."""
+        for parameter, data, flag in self._held:
+            parameter.data = data
+            if parameter.requires_grad is not flag:
+                parameter.requires_grad_(flag)
+
+    def _fresh_inputs(
+        self,
+        values: Mapping[str, torch.Tensor],
+        tracked: Sequence[str],
+        change: Change | None,
+        aliases: Mapping[str, str],
+    ) -> dict[str, torch.Tensor]:
+        inputs: dict[str, torch.Tensor] = {}
+        for name, own in self._input_data.items():
+            if name not in aliases:
+                data = values[name] if name in values else layout.copy(own)
+                leaf = (data if change is None else change(name, data)).detach()
+                inputs[name] = leaf.requires_grad_(True) if name in tracked else leaf
+        inputs.update({alias: inputs[name] for alias, name in aliases.items()})
+        return inputs
+
+    def _filled(self, inputs: Mapping[str, torch.Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments with the given inputs in them."""
+        given = {id(leaf): leaf.clone() for leaf in inputs.values()} if self.on_copies else None
 
         def passed(tensor: torch.Tensor) -> torch.Tensor:
-            leaf = exchange(tensor)
-            return copied.setdefault(id(leaf), leaf.clone()) if self._copies else leaf
+            leaf = inputs[self._input_names[id(tensor)]]
+            return leaf if given is None else given[id(leaf)]
 
-        args = tuple(tree.replace(arg, passed) for arg in self.args)
+        args = tuple([tree.replace(arg, passed) for arg in self.args])
         return args, {key: tree.replace(arg, passed) for key, arg in self.kwargs.items()}
 
     def renew(self) -> None:
@@ -460,7 +395,7 @@ class TorchSubject:
 
     def arguments(self, values: Mapping[str, torch.Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return (args, kwargs) for one call, with copies of the inputs that are not given."""
-        return self._arguments(values, {}, set(), None, {})
+        return self._filled(self._fresh_inputs(values, (), None, _NONE))
 
     def chosen(self, result: Any) -> tuple[torch.Tensor, ...]:
         """Return the differentiable outputs out of what a call returned."""
@@ -502,109 +437,7 @@ class TorchSubject:
         return self._randomness.in_use
 
 
-def _felt(plain: Mapping[str, torch.Tensor], widened: Mapping[str, torch.Tensor]) -> bool:
-    """Whether casts change the outputs by more than roundings of double precision."""
-    if {path: out.shape for path, out in plain.items()} != {path: out.shape for path, out in widened.items()}:
-        return True
-    for one, other in zip(plain.values(), widened.values(), strict=True):
-        if not layout.is_number(one) or not one.numel():
-            continue
-        a, b = (t.detach().to_dense().to(layout.wide(t.dtype)) for t in (one, other))
-        apart = torch.nan_to_num((a - b).abs())
-        largest = torch.nan_to_num(b.abs()).max()
-        if bool((apart > _ROUNDINGS * torch.finfo(torch.float64).eps * largest).any()):
-            return True
-    return False
-
-
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
     if a.layout is torch.strided and torch.equal(a, b):  # allclose takes as long as many a forward pass
         return True
     return torch.allclose(a, b, rtol=1e-10, atol=0, equal_nan=True)
-
-
-def _name_of(function: Any) -> str:
-    if isinstance(function, torch.nn.Module):
-        return type(function).__name__
-    if hasattr(function, "func"):
-        return _name_of(function.func)
-    owner = getattr(function, "__self__", None)
-    if isinstance(owner, type) and issubclass(owner, torch.autograd.Function):
-        return owner.__name__
-    return str(getattr(function, "__name__", type(function).__name__))
-
-
-def _parameters(function: Any, modules: list[tuple[str, torch.nn.Module]]) -> dict[str, torch.Tensor]:
-    """Return parameters by qualified name; a tied one once, under its first name."""
-    found: dict[str, torch.Tensor] = {}
-    seen: set[int] = set()
-    for prefix, module in modules:
-        for name, parameter in module.named_parameters(prefix=prefix):
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                found[name] = parameter
-    return found
-
-
-def _inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Return the tensors among the arguments by path; one passed twice once, under its first path."""
-    found: dict[str, torch.Tensor] = {}
-    seen: set[int] = set()
-    for path, tensor in [*tree.tensors(args, "inputs"), *tree.tensors(kwargs, "kwargs")]:
-        if id(tensor) not in seen:
-            seen.add(id(tensor))
-            found[path] = tensor
-    return found
-
-
-@contextlib.contextmanager
-def opened(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str | None
-) -> Iterator[TorchSubject]:
-    """Give the subject, open and started: in double precision where it runs so, else in its own.
-
-    Raises:
-        TargetError: where the forward pass does not run even as it was given.
-    """
-    subject = _open(function, args, kwargs, name)
-    try:
-        yield subject
-    finally:
-        subject.__exit__()
-
-
-def _wider(subject: TorchSubject) -> TorchSubject:
-    """Return a double-precision subject with its casts made wide, where its outputs feel them."""
-    if subject.is_narrow or not subject.narrowing:
-        return subject
-    subject.__exit__()
-    with contextlib.suppress(Exception):  # whatever it is, it does not run with wider numbers
-        wider = TorchSubject(
-            subject.function, subject.args, subject.kwargs, name=subject.name, double=True
-        ).open()
-        if wider.widened:
-            wider.notes.append("computes in narrower formats inside: verified with wide ones in their place")
-            return wider
-        wider.__exit__()
-    return subject.open()
-
-
-def _open(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str | None
-) -> TorchSubject:
-    subject = TorchSubject(function, args, kwargs, name=name)
-    if subject.is_narrow:
-        try:
-            return TorchSubject(function, args, kwargs, name=name, double=True).open()
-        except Exception:  # whatever it is, it does not run in double precision
-            subject.notes.append("does not run in float64: verified in its own precision")
-    try:
-        return _wider(subject.open())
-    except GradcheckError:
-        raise
-    except Exception as error:
-        text = (str(error).splitlines() or [""])[0].rstrip(".")
-        raise TargetError(
-            f"The forward pass of {subject.name} raises {type(error).__name__}: {text}; "
-            "run it once yourself and mend that first."
-        ) from error

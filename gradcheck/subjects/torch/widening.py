@@ -31,22 +31,24 @@ _LEGACY = {
     "torch.BFloat16Tensor": torch.bfloat16,
 }
 # These take a tensor for its dtype.
-_LIKE = (torch.Tensor.to, torch.Tensor.type_as)
+_LIKE = frozenset({torch.Tensor.to, torch.Tensor.type_as})
 # A dtype given to these reads bits anew: no cast.
-_BITS = (torch.Tensor.view,)
-_BACKWARD = (torch.autograd.grad, torch.autograd.backward, torch.Tensor.backward)
+_BITS = frozenset({torch.Tensor.view})
+_NODE: Any = vars(torch._C.TensorBase)["grad_fn"]
+_HOOKS = frozenset({torch.Tensor.register_hook, _NODE.__get__})
+_BACKWARD = frozenset({torch.autograd.grad, torch.autograd.backward, torch.Tensor.backward})
 
 
 class Widening(TorchFunctionMode):
     """Watches for narrowing casts, and widens them while ``active``.
 
     ``narrowing`` collects the formats into which numbers in double precision were cast, ``narrow`` all
-    narrow formats that were asked for.
+    narrow formats that were asked for. ``hooks``: whether any were put on tensors, or could be on nodes.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.active = False
+        self.active = self.hooks = False
         self.narrow: set[torch.dtype] = set()
         self.narrowing: set[torch.dtype] = set()
 
@@ -55,10 +57,11 @@ class Widening(TorchFunctionMode):
     ) -> Any:
         """Call, with narrow formats made wide."""
         del types
-        given = dict(kwargs or {})
+        given = kwargs or {}
         if func in _BACKWARD:
             with _in_backward(self):
                 return func(*args, **given)
+        self.hooks = self.hooks or func in _HOOKS
         asked = _asked(func, args, given)
         if not asked:
             return func(*args, **given)
@@ -74,11 +77,15 @@ def _asked(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
         return {_NAMED[func]}
     if func in _BITS:
         return set()
-    given = [*args, *kwargs.values()]
-    asked = {a for a in given if isinstance(a, torch.dtype)}
-    asked |= {_LEGACY[a] for a in given if isinstance(a, str) and a in _LEGACY}
-    asked |= {a.dtype for a in given[1:] if func in _LIKE and isinstance(a, torch.Tensor)}
-    return asked & _NARROW
+    asked = set()
+    for given in (*args, *kwargs.values()):
+        if type(given) is torch.dtype:
+            asked.add(given)
+        elif type(given) is str and given in _LEGACY:
+            asked.add(_LEGACY[given])
+    if func in _LIKE:
+        asked |= {a.dtype for a in (*args[1:], *kwargs.values()) if isinstance(a, torch.Tensor)}
+    return asked & _NARROW if asked else asked
 
 
 def _widely(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

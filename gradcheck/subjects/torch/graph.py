@@ -1,0 +1,41 @@
+"""Whether all operations of a backward pass are PyTorch's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+# How PyTorch names the nodes that it generates. In place of others' (autograd.Function in Python or C++)
+# stand other classes, and CopySlices hides one.
+_GENERATED = re.compile(r"[A-Z]\w*Backward\d+$")
+_OWN: dict[type, bool] = {}
+
+
+def is_own(outputs: Iterable[torch.Tensor], leaves: Iterable[torch.Tensor]) -> bool:
+    """Whether nothing but operations of PyTorch lies between outputs and leaves, and no hook on a leaf.
+
+    Their backward passes are linear in the cotangent, and notice when what they saved is overwritten.
+    """
+    if any(getattr(leaf, "_backward_hooks", None) for leaf in leaves):
+        return False
+    waiting: list[Any] = [out.grad_fn for out in outputs if out.grad_fn is not None]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        if not _is_own(type(node)):
+            return False
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                waiting.append(following)
+    return True
+
+
+def _is_own(kind: type) -> bool:
+    if kind not in _OWN:
+        named = kind.__name__ in ("AccumulateGrad", "CopyBackwards") or _GENERATED.match(kind.__name__)
+        _OWN[kind] = bool(named) and not issubclass(kind, torch.autograd.function.BackwardCFunction)
+    return _OWN[kind]

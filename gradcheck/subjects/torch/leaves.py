@@ -1,0 +1,44 @@
+"""What a torch callable's leaves are and are called: parameters by qualified name, inputs by path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from gradcheck.subjects.torch import tree
+
+
+def name_of(function: Any) -> str:
+    """Return what reports call a callable."""
+    if isinstance(function, torch.nn.Module):
+        return type(function).__name__
+    if hasattr(function, "func"):
+        return name_of(function.func)
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, type) and issubclass(owner, torch.autograd.Function):
+        return owner.__name__
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def parameters_of(function: Any, modules: list[tuple[str, torch.nn.Module]]) -> dict[str, torch.Tensor]:
+    """Return parameters by qualified name; a tied one once, under its first name."""
+    found: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for prefix, module in modules:
+        for name, parameter in module.named_parameters(prefix=prefix):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                found[name] = parameter
+    return found
+
+
+def inputs_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Return the tensors among the arguments by path; one passed twice once, under its first path."""
+    found: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for path, tensor in [*tree.tensors(args, "inputs"), *tree.tensors(kwargs, "kwargs")]:
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            found[path] = tensor
+    return found
