@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -71,12 +72,12 @@ class Probe:
         """What the two numbers may differ by without either being wrong."""
         return self.estimate.uncertainty + self.noise
 
-    @property
+    @cached_property
     def discrepancy(self) -> float:
         """How far the claimed value lies outside what the estimate admits."""
         return self.estimate.distance(self.claimed)
 
-    @property
+    @cached_property
     def size(self) -> float:
         """The typical size of the claimed value: root of the summed squares of its terms."""
         return float(np.hypot.reduce([size for _, size in self.parts.values()] or [0.0]))
@@ -352,7 +353,7 @@ class Examination:
             pulled.sizes[name] = directions.norm(pulled.gradients[name], self.scales[name])
         return pulled.sizes[name]
 
-    @property
+    @cached_property
     def magnitude(self) -> float:
         """The size of <u, outputs>, in which rounding errors are counted."""
         return float(abs(self.base).max()) if self.base.shape[0] else 0.0
@@ -377,13 +378,10 @@ class Examination:
 
     def line(self, direction: Mapping[str, Array], pulled: Pulled) -> Line:
         """Return the outputs along a direction, seen through a cotangent."""
-        room = {name: directions.room_for(self.variables[name]) for name in direction}
-
-        def moved(t: float) -> dict[str, Array]:
-            return {n: directions.moved(self.variables[n], v, t, room[n]) for n, v in direction.items()}
+        movers = {name: directions.mover(self.variables[name], v) for name, v in direction.items()}
 
         return Line(
-            lambda t: self._evaluate(moved(t)),
+            lambda t: self._evaluate({name: moved(t) for name, moved in movers.items()}),
             pulled.flat,
             self.base,
             keep=self.defined,

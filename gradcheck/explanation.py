@@ -99,10 +99,10 @@ def _misshapen(outcome: Outcome, name: str) -> Discrepancy:
 
 def imprecision(outcome: Outcome, finding: Finding) -> tuple[Diagnosis, ...]:
     """Say what makes a gradient that passes imprecise; () where it is not, or nothing explains it."""
+    if not any(note.startswith("imprecise") for note in finding.notes):
+        return ()
     laid = field_of(outcome, finding)
     if laid is None or finding.verdict is not Verdict.PASS:
-        return ()
-    if not any(note.startswith("imprecise") for note in finding.notes):
         return ()
     value = outcome.exam.values[finding.name]
     only = Discrepancy(finding.name, laid.claimed, laid.expected, laid.uncertainty, value, laid.known)
@@ -115,7 +115,8 @@ def complete(
     """Add the wrong entries, the diagnoses and the plots' data to a failing parameter's result."""
     finding = outcome.findings[result.name]
     if finding.verdict is Verdict.PASS:
-        return replace(result, diagnoses=imprecision(outcome, finding))
+        imprecise = imprecision(outcome, finding)
+        return replace(result, diagnoses=imprecise) if imprecise else result
     laid = field_of(outcome, finding)
     if laid is None or finding.entries is None:
         return replace(result, diagnoses=tuple(diagnoses))

@@ -45,6 +45,13 @@ class Finding:
     message: str = ""
     notes: list[str] = field(default_factory=list)
     digits: float | None = None
+    _seen: tuple[int, float | None] = (0, None)
+
+    def detectable(self, exam: Examination) -> float | None:
+        """Return the relative error that its probes see; None: it is zero for all they tell."""
+        if self._seen[0] != len(self.probes):
+            self._seen = (len(self.probes), detectable(exam, self.name, self.probes))
+        return self._seen[1]
 
 
 def from_probes(name: str, probes: list[Probe], shared: int, tol: Tolerance, magnitude: float) -> Finding:
@@ -318,8 +325,7 @@ def coverage(exam: Examination, finding: Finding) -> Coverage:
     """Return how much was looked at, and what would have been seen with probability 99.9%."""
     entries = 0 if finding.entries is None else int(finding.entries.flat.size)
     total = int(exam.values[finding.name].size)
-    least = detectable(exam, finding.name, finding.probes)
-    return Coverage(len(finding.probes), entries, total, least, finding.shared)
+    return Coverage(len(finding.probes), entries, total, finding.detectable(exam), finding.shared)
 
 
 def detectable(exam: Examination, name: str, probes: Sequence[Probe]) -> float | None:

@@ -160,7 +160,7 @@ def _short(outcome: Outcome, finding: Finding) -> bool:
     """Whether the directions' stated power does not reach the tolerance; never at kinks."""
     if not finding.probes or any(p.estimate.kink or not p.estimate.resolved for p in finding.probes):
         return False
-    least = findings.detectable(outcome.exam, finding.name, finding.probes)
+    least = finding.detectable(outcome.exam)
     if least is None:  # a gradient of zeros
         return finding.shared > 1 and math.isfinite(finding.probes[0].uncertainty)
     return least > outcome.tolerances[finding.name].relative

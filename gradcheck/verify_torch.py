@@ -212,9 +212,9 @@ def _unseen_is_right(subject: TorchSubject, outcome: Outcome, parts: Collected) 
 
 def _is_unseen(outcome: Outcome, finding: findings.Finding) -> bool:
     """Whether a gradient is claimed that no direction and no entry has told from zero."""
-    claimed = bool(outcome.pulls[0].gradients[finding.name].any())
-    seen = finding.entries is not None or not finding.probes
-    return claimed and not seen and findings.detectable(outcome.exam, finding.name, finding.probes) is None
+    if finding.entries is not None or not finding.probes or finding.detectable(outcome.exam) is not None:
+        return False
+    return bool(outcome.pulls[0].gradients[finding.name].any())
 
 
 # Results

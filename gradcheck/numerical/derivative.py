@@ -50,6 +50,10 @@ _FINE = 1 / 3
 # seen at the second rung, which leaves 1e-12 of truncation and 1e-9 of rounding. On the ladder it agrees
 # where it differs from the estimate by no more than this power of epsilon (9e-8), as a share.
 NEARBY, _AGREES = 0.385, 0.45
+# An error bar this many times as large as wanted takes another direction, which costs more than two rungs do.
+_SHORT = 10.0
+# A rung that has made the bound this much smaller is worth another.
+_PAYS = 0.1
 # What it may leave in doubt of an estimate that ends the ladder (2e-8), in units of that.
 _DOUBTED = 0.25
 
@@ -112,12 +116,14 @@ def along(
         enough = max(min(epsilon**REFINE * quick.scale, wanted), _ROUNDED * noise / step)
         if alone or quick.bound > enough:
             quick = _refined(line, step, noise, quick, alone)
+            if climb and quick.bound > _SHORT * wanted and noise / (step / 8) < _PAYS * quick.bound:
+                return _long_way(line, 2 * step, noise, epsilon, claimed, wanted)
     settled = None if quick is None else _settled(quick, line, claimed, epsilon, noise, second_opinion)
     if settled is not None:
         return settled
     if quick is not None and not climb:
         return _smooth(quick.value, quick.bound, line, quick.table)
-    return _long_way(line, 2 * step, noise, epsilon, claimed)
+    return _long_way(line, 2 * step, noise, epsilon, claimed, wanted)
 
 
 class _Quick(NamedTuple):
@@ -201,9 +207,9 @@ def _settled(
     return _smooth(value, bound, line, table)
 
 
-def _doubt(line: Line, value: float, epsilon: float, noise: float) -> float:
+def _doubt(line: Line, value: float, epsilon: float, noise: float, rung: float | None = None) -> float:
     """Return twice what the second opinion differs by beyond its own rounding."""
-    return 2 * max(_apart_nearby(line, value, epsilon) - 2 * noise / float(epsilon**NEARBY), 0.0)
+    return 2 * max(_apart_nearby(line, value, epsilon, rung) - 2 * noise / float(epsilon**NEARBY), 0.0)
 
 
 def _agree(apart: float, scale: float, epsilon: float, noise: float) -> bool:
@@ -215,15 +221,20 @@ def line_step(epsilon: float) -> float:
     return float(epsilon ** (1 / 6) / 2)
 
 
-def _apart_nearby(line: Line, value: float, epsilon: float) -> float:
-    """Return by how much the slope over a much smaller step differs from the estimate."""
-    tiny, rung = float(epsilon**NEARBY), line_step(epsilon) / 2
+def _apart_nearby(line: Line, value: float, epsilon: float, rung: float | None = None) -> float:
+    """Return by how much the slope over a much smaller step differs from the estimate.
+
+    The curvature and its change are seen at ``rung``, by default the second. The nearer, the less of what no
+    cubic has; no smaller than that step, its rounding does not matter beside that of the slope.
+    """
+    tiny, rung = float(epsilon**NEARBY), line_step(epsilon) / 2 if rung is None else rung
     right, base, far, near = line(tiny), line(0.0), line(rung), line(-rung)
     if right is None or base is None:
         return math.inf
     slope = total(line.weighted(right - base)) / tiny
     if far is not None and near is not None:
         slope -= total(line.weighted((far - base) + (near - base))) / rung**2 * tiny / 2
+        slope -= (total(line.weighted(far - near)) / (2 * rung) - value) * (tiny / rung) ** 2
     return abs(slope - value)
 
 
@@ -231,13 +242,19 @@ def _smooth(value: float, bound: float, line: Line, table: Table | None, message
     return Estimate(value, bound, value, value, evaluations=line.evaluations, message=message, table=table)
 
 
-def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: float | None) -> Estimate:
+def _long_way(
+    line: Line, step: float, noise: float, epsilon: float, claimed: float | None, wanted: float
+) -> Estimate:
     """Climb down the ladder until the estimate is good and agrees; else find out what is in the way."""
-    table, doubt = _ladder(line, step, noise, epsilon, claimed)
+    still = _rests(line, epsilon)
+    stair = stairs.step_function(line, epsilon, noise) if still else None
+    if stair is not None:
+        return stair
+    table, doubt = _ladder(line, step, noise, epsilon, claimed, wanted)
     if doubt is not None:
         value, bound, _ = table.best()
         return _smooth(value, bound + doubt, line, table)
-    stair = stairs.step_function(line, epsilon, noise)
+    stair = None if still else stairs.step_function(line, epsilon, noise)
     if stair is not None:
         return stair
     if len(table.rows) < 2:
@@ -259,6 +276,12 @@ def _long_way(line: Line, step: float, noise: float, epsilon: float, claimed: fl
         if kink is not None:
             return replace(_at_a_kink(kink, line, table, at), noise=noise)
     return replace(_smooth(value, bound, line, table), noise=noise)
+
+
+def _rests(line: Line, epsilon: float) -> bool:
+    """Whether the outputs do not change at all over the step of the second opinion."""
+    base, near = line(0.0), line(float(epsilon**NEARBY))
+    return base is not None and near is not None and bool((near == base).all())
 
 
 def _kink(line: Line, steps: Sequence[float], noise: float) -> kinks.Interval | None:
@@ -299,13 +322,14 @@ def _at_a_kink(kink: kinks.Interval, line: Line, table: Table, at: float) -> Est
 
 
 def _ladder(
-    line: Line, step: float, noise: float, epsilon: float, claimed: float | None
+    line: Line, step: float, noise: float, epsilon: float, claimed: float | None, wanted: float
 ) -> tuple[Table, float | None]:
     """Add rungs until the claimed value is confirmed with a good bound, and a much smaller step agrees.
 
-    Returns what that step leaves in doubt too; None where there was no such end.
+    As long as the bound is beyond ``wanted``, rungs are added that make it much smaller. Returns what that
+    step leaves in doubt too; None where there was no such end.
     """
-    table = Table(2, noise, epsilon)
+    table, rung, bound = Table(2, noise, epsilon), math.inf, math.inf
     sizes = [step / 2**k for k in range(_HALVES)]
     sizes += [sizes[-1] / 8**k for k in range(1, 2 * _EIGHTHS) if sizes[-1] / 8**k > epsilon**_DESPERATE]
     while sizes:
@@ -315,16 +339,17 @@ def _ladder(
         right, left = line(h), line(-h)
         if right is None or left is None:
             continue
+        rung = h if h >= epsilon**NEARBY else rung
         difference = line.weighted(right - left)
         table.add(h, total(difference) / (2 * h))
         if claimed is not None and len(table.rows) >= 3:
-            value, bound, _ = table.best()
+            before, (value, bound, _) = bound, table.best()
             scale = total(abs(difference)) / (2 * h)
             halving = table.converges() and bool(sizes) and sizes[0] > step / 2**_HALVES
-            wanted = epsilon ** (REFINE if halving else _GOOD) * scale
-            confirmed = abs(claimed - value) <= bound <= wanted
-            if confirmed:
-                doubt = _doubt(line, value, epsilon, noise)
+            good = epsilon ** (REFINE if halving else _GOOD) * scale
+            pays = bool(sizes) and bound > wanted and noise / sizes[0] < _PAYS * bound < _PAYS**2 * before
+            if abs(claimed - value) <= bound <= good and not pays:
+                doubt = _doubt(line, value, epsilon, noise, rung)
                 if doubt <= _DOUBTED * epsilon**_AGREES * scale:
                     return table, doubt
             if not halving:

@@ -8,7 +8,8 @@ about 0.8 r / |e| (the density of a standard normal at 0, twice), for k directio
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -140,16 +141,30 @@ def direction(
     return result
 
 
-def moved(value: Array, v: Array, t: float, room: Array | None = None) -> Array:
-    """Return value + t v, in one pass over the memory where the library has it, in ``room`` where given."""
+def moved(value: Array, v: Array, t: float) -> Array:
+    """Return value + t v."""
     if type(value).__module__.startswith("torch"):
         import torch
 
         if value.layout is torch.strided:
-            return torch.add(value, v, alpha=t, out=room)
+            return torch.add(value, v, alpha=t)
         if value.layout is not torch.sparse_coo and v.layout is value.layout:
             return _compressed(value, value.values() + t * v.values())
     return value + t * v
+
+
+def mover(value: Array, v: Array) -> Callable[[float], Array]:
+    """Return t -> value + t v, in one pass over the memory, and always the same, where the library can do so.
+
+    Fresh memory takes ten times as long as what is done with it.
+    """
+    if type(value).__module__.startswith("torch"):
+        import torch
+
+        if value.layout is torch.strided and not value.requires_grad:
+            room = torch.empty_like(value)
+            return lambda t: torch.add(value, v, alpha=t, out=room)
+    return partial(moved, value, v)
 
 
 def _compressed(template: Array, values: Array) -> Array:
@@ -168,16 +183,6 @@ def _compressed(template: Array, values: Array) -> Array:
     return torch.sparse_compressed_tensor(
         outer, inner, values, template.shape, layout=template.layout, check_invariants=False
     )
-
-
-def room_for(value: Array) -> Array | None:
-    """Return memory for points along a line: fresh memory takes ten times as long as what is done with it."""
-    if type(value).__module__.startswith("torch"):
-        import torch
-
-        if value.layout is torch.strided and not value.requires_grad:
-            return torch.empty_like(value)
-    return None
 
 
 def inner(gradient: Array, direction: Array) -> tuple[float, float]:

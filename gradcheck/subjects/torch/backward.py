@@ -32,27 +32,26 @@ class Run(NamedTuple):
 
 
 class Backward:
-    """Pulls cotangents back through fresh forward passes of a subject.
+    """Pulls cotangents back through fresh forward passes of a subject, which is given each time.
 
     ``runs`` counts backward passes. ``accumulates``: some leaf's gradient comes by way of ``.grad`` only, and
     so they are all fetched there. ``is_own``: all operations of the backward pass are PyTorch's own, which is
     known once it has begun.
     """
 
-    def __init__(self, subject: TorchSubject) -> None:
-        self._subject = subject
+    def __init__(self) -> None:
         self.runs = 0
         self.accumulates = self.is_own = False
         self._looked_for_more = self._refuses_grad = False
         self._first: Run | None = None
 
-    def begin(self, run: Run, hooks: bool) -> None:
+    def begin(self, subject: TorchSubject, run: Run, hooks: bool) -> None:
         """Look at the graph of the first run; ``hooks``: whether any were put on its tensors.
 
         The first gradients are taken from that very run where the graph is PyTorch's own, which notices when
         what it has saved is overwritten.
         """
-        outputs = [run.outputs[path] for path in self._subject.output_paths]
+        outputs = [run.outputs[path] for path in subject.output_paths]
         self.is_own = not hooks and graph.is_own(outputs, run.leaves.values())
         self._first = run if self.is_own else None
 
@@ -60,46 +59,48 @@ class Backward:
         """Let the graph of the first run go."""
         self._first = None
 
-    def pull_back(self, cotangents: Cotangents | None) -> Gradients:
+    def pull_back(self, subject: TorchSubject, cotangents: Cotangents | None) -> Gradients:
         """Return the gradient of each leaf on a forward pass that has not been differentiated yet.
 
         The cotangents are copied: a backward pass may write into what it is given.
         """
         given = cotangents and [None if u is None else layout.copy(u) for u in cotangents]
-        found = self._of_first_run(given) or self._fresh(given)
+        found = self._of_first_run(subject, given) or self._fresh(subject, given)
         missing = not self._looked_for_more and any(g is None for g in found.values())
-        return self._accumulated(found, given) if missing and self._subject.requires_grad else found
+        return self._accumulated(subject, found, given) if missing and subject.requires_grad else found
 
-    def _of_first_run(self, cotangents: Cotangents | None) -> Gradients | None:
+    def _of_first_run(self, subject: TorchSubject, cotangents: Cotangents | None) -> Gradients | None:
         """Return gradients by way of the first run's graph, once; None where it is gone or spoilt."""
         run, self._first = self._first, None
         if run is None:
             return None
         runs = self.runs
         try:
-            return self.gradients(*run, cotangents)
+            return self.gradients(subject, *run, cotangents)
         except BackwardError:
             self.runs = runs
             return None
 
-    def _fresh(self, cotangents: Cotangents | None) -> Gradients:
+    def _fresh(self, subject: TorchSubject, cotangents: Cotangents | None) -> Gradients:
         """Run forward and back; where ``torch.autograd.grad`` is refused, by way of ``.grad`` from here on.
 
         Reentrant checkpoints refuse it in the middle of a backward pass, which has freed half the graph.
         """
         try:
-            return self._forward_and_back(cotangents)
+            return self._forward_and_back(subject, cotangents)
         except BackwardError as error:
             if self.accumulates or _REFUSES_GRAD not in str(error):
                 raise
         self._looked_for_more = self.accumulates = self._refuses_grad = True
-        return self._forward_and_back(cotangents)
+        return self._forward_and_back(subject, cotangents)
 
-    def _forward_and_back(self, cotangents: Cotangents | None) -> Gradients:
-        with torch.enable_grad(), self._subject.running({}) as (leaves, outputs):
-            return self.gradients(leaves, outputs, cotangents)
+    def _forward_and_back(self, subject: TorchSubject, cotangents: Cotangents | None) -> Gradients:
+        with torch.enable_grad(), subject.running({}) as (leaves, outputs):
+            return self.gradients(subject, leaves, outputs, cotangents)
 
-    def _accumulated(self, found: Gradients, cotangents: Cotangents | None) -> Gradients:
+    def _accumulated(
+        self, subject: TorchSubject, found: Gradients, cotangents: Cotangents | None
+    ) -> Gradients:
         """Look once whether missing gradients come by way of ``.grad``: a backward pass may call backward().
 
         So do reversible networks, which compute their inputs again. ``loss.backward()`` then gives what
@@ -110,25 +111,26 @@ class Backward:
             return found
         self.accumulates = True
         try:
-            more = self._fresh(cotangents)
+            more = self._fresh(subject, cotangents)
         except BackwardError:  # it goes the other way only
             more = found
         if all(g is None for name, g in more.items() if found[name] is None):
             self.accumulates = False
             return found
-        self._subject.notes.append("a backward pass calls backward() itself: gradients were read from .grad")
+        subject.notes.append("a backward pass calls backward() itself: gradients were read from .grad")
         return more
 
     def gradients(
         self,
+        subject: TorchSubject,
         leaves: Mapping[str, torch.Tensor],
         outputs: Mapping[str, torch.Tensor],
         cotangents: Cotangents | None,
         **options: Any,
     ) -> Gradients:
         """Differentiate outputs of a run; outputs without a graph, and None cotangents, are left out."""
-        names = self._subject.names
-        ordered = [outputs[path] for path in self._subject.output_paths]
+        names = subject.names
+        ordered = [outputs[path] for path in subject.output_paths]
         given = list(cotangents) if cotangents is not None else [torch.ones_like(out) for out in ordered]
         pairs = [
             (out, u) for out, u in zip(ordered, given, strict=True) if out.requires_grad and u is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cmath
+
 import torch
 
 
@@ -41,4 +43,4 @@ def is_finite(tensor: torch.Tensor) -> bool:
     if tensor.is_nested or tensor.dtype.itemsize < 2:
         return True
     values = tensor.detach()
-    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())  # a sum may overflow
+    return cmath.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())  # a sum may overflow

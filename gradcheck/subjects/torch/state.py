@@ -43,12 +43,17 @@ def referenced(function: Any) -> Iterator[tuple[str, Any]]:
             yield name, function.__globals__[name]
 
 
-def plain_tensors(function: Any, modules: list[tuple[str, torch.nn.Module]]) -> list[torch.Tensor]:
+def within(modules: list[tuple[str, torch.nn.Module]]) -> list[torch.nn.Module]:
+    """Return the modules and all modules in them, each once."""
+    return list({id(module): module for _, root in modules for module in root.modules()}.values())
+
+
+def plain_tensors(function: Any, modules: list[torch.nn.Module]) -> list[torch.Tensor]:
     """Return the tensors that are neither parameters nor inputs: buffers, attributes, constants."""
     found: dict[int, torch.Tensor] = {}
-    for _, root in modules:
-        for module in root.modules():
-            for value in [*module._buffers.values(), *vars(module).values()]:
+    for module in modules:
+        for value in [*module._buffers.values(), *vars(module).values()]:
+            if not isinstance(value, _PLAIN):
                 _collect(value, found, 2)
     if not isinstance(function, torch.nn.Module):
         for _, value in referenced(function):
@@ -68,10 +73,10 @@ def _collect(value: Any, found: dict[int, torch.Tensor], depth: int) -> None:
             _collect(child, found, depth - 1)
 
 
-def generators(function: Any, modules: list[tuple[str, torch.nn.Module]], given: Iterable[Any]) -> list[Any]:
+def generators(function: Any, modules: list[torch.nn.Module], given: Iterable[Any]) -> list[Any]:
     """Return PyTorch's generators that a function is given, refers to, or keeps in its modules."""
     named = [value for _, value in referenced(function)]
-    kept = [value for _, root in modules for module in root.modules() for value in vars(module).values()]
+    kept = [value for module in modules for value in vars(module).values()]
     found = [value for value in (*given, *named, *kept) if issubclass(type(value), torch.Generator)]
     return list({id(generator): generator for generator in found}.values())
 
@@ -83,24 +88,24 @@ class ModuleState:
     its name, keep a list of what it has seen, or make a table when first called: that is put back here.
     """
 
-    def __init__(self, modules: list[tuple[str, torch.nn.Module]]) -> None:
-        found = [module for _, root in modules for module in root.modules()]
+    def __init__(self, modules: list[torch.nn.Module]) -> None:
         self._dictionaries: list[tuple[dict[str, Any], dict[str, Any], frozenset[str]]] = [
             (held, {key: value for key, value in held.items() if isinstance(value, kinds)}, frozenset(held))
-            for module in found
+            for module in modules
             for held, kinds in ((vars(module), _KEPT), (module._buffers, (torch.Tensor, type(None))))
             if isinstance(held, dict)  # TorchScript's buffers are none, and nothing replaces them
         ]
         self._lists = [
             (value, value.copy())
-            for module in found
+            for module in modules
             for key, value in vars(module).items()
             if type(value) in (list, dict) and not key.startswith("_")
         ]
         self._gradients = [
             (parameter, parameter.grad, None if parameter.grad is None else parameter.grad.clone())
-            for _, root in modules
-            for parameter in root.parameters()
+            for module in modules
+            for parameter in module._parameters.values()
+            if parameter is not None
         ]
 
     def restore_attributes(self) -> None:

@@ -19,7 +19,7 @@ from gradcheck.subjects.torch import first_run, layout, refusals, tree
 from gradcheck.subjects.torch.backward import Backward, Cotangents, Gradients, Run
 from gradcheck.subjects.torch.leaves import inputs_of, name_of, parameters_of
 from gradcheck.subjects.torch.randomness import Randomness
-from gradcheck.subjects.torch.state import ModuleState, generators, modules_of, plain_tensors
+from gradcheck.subjects.torch.state import ModuleState, generators, modules_of, plain_tensors, within
 from gradcheck.subjects.torch.widening import Widening
 
 Change = Callable[[str, torch.Tensor], torch.Tensor]
@@ -62,13 +62,14 @@ class TorchSubject:
         self.original_dtypes = {
             name: tensor.dtype for name, tensor in {**self.parameters, **self.inputs}.items()
         }
-        self._constants = plain_tensors(function, self.modules)
-        self._generators = generators(function, self.modules, [*self.args, *self.kwargs.values()])
-        self._state = ModuleState(self.modules)
+        inner = within(self.modules)
+        self._constants = plain_tensors(function, inner)
+        self._generators = generators(function, inner, [*self.args, *self.kwargs.values()])
+        self._state = ModuleState(inner)
         self._casts: Widening | None = None
         self.narrowing: frozenset[torch.dtype] = frozenset()
         self.needs_grad_mode = self.on_copies = False
-        self.backward = Backward(self)
+        self.backward = Backward()
         self._base: list[torch.Tensor] = []
         self.forward_runs = 0
         self.epsilon = 0.0
@@ -215,7 +216,7 @@ class TorchSubject:
         self.requires_grad = any(out.requires_grad for _, out in numbers)
         dtypes = {tensor.dtype for tensor in [*self.variables.values(), *self.outputs]}
         self.epsilon = max(float(torch.finfo(dtype).eps) for dtype in dtypes)
-        self.backward.begin(run, hooks)
+        self.backward.begin(self, run, hooks)
         self._choose_grad_mode()
 
     def _first_run(self) -> tuple[Run, bool]:
@@ -268,7 +269,7 @@ class TorchSubject:
 
     def pull_back(self, cotangents: Cotangents | None) -> Gradients:
         """Return the gradient of each leaf by ``torch.autograd``. See ``Backward``."""
-        return self.backward.pull_back(cotangents)
+        return self.backward.pull_back(self, cotangents)
 
     def gradients(
         self,
@@ -278,7 +279,7 @@ class TorchSubject:
         **options: Any,
     ) -> Gradients:
         """Return the gradient of each leaf in a given run. See ``Backward``."""
-        return self.backward.gradients(leaves, outputs, cotangents, **options)
+        return self.backward.gradients(self, leaves, outputs, cotangents, **options)
 
     @property
     def accumulates(self) -> bool:
