@@ -62,7 +62,7 @@ def from_probes(name: str, probes: list[Probe], shared: int, tol: Tolerance, mag
     finding = Finding(name, probes, shared)
     if not probes:
         return finding
-    worst = max(probes, key=lambda p: p.discrepancy / p.uncertainty if p.uncertainty > 0 else p.discrepancy)
+    worst = max(probes, key=_excess) if len(probes) > 1 else probes[0]
     claimed, size = worst.parts[name]
     tau = tol.of(size, size)
     if not worst.estimate.resolved:
@@ -100,6 +100,10 @@ def from_probes(name: str, probes: list[Probe], shared: int, tol: Tolerance, mag
         if 0 < size <= worst.uncertainty and finding.verdict is Verdict.PASS:
             finding.notes.append(f"{VANISHES} {worst.uncertainty:.1g}")
     return finding
+
+
+def _excess(probe: Probe) -> float:
+    return probe.discrepancy / probe.uncertainty if probe.uncertainty > 0 else probe.discrepancy
 
 
 def _share(tol: Tolerance) -> float:

@@ -102,7 +102,7 @@ def along(
 
     ``input_noise`` is the rounding error of <u, y> that comes from rounding theta + t v. A quick estimate
     with a bound beyond ``wanted``, or that no claimed value confirms, is refined, for two more evaluations;
-    not where it may be ``coarse``. Without ``climb`` the quick estimate is returned even where it disagrees
+    not where it may be ``coarse``, nor where rounding would leave more than half of the bound. Without ``climb`` the quick estimate is returned even where it disagrees
     with the claimed value.
     """
     base = line(0.0)
@@ -113,7 +113,7 @@ def along(
     quick = _quick(line, step, noise, epsilon)
     if quick is not None and not coarse:
         alone = claimed is None or not abs(claimed - quick.value) <= quick.bound
-        enough = max(min(epsilon**REFINE * quick.scale, wanted), _ROUNDED * noise / step)
+        enough = max(min(epsilon**REFINE * quick.scale, wanted), 2 * _ROUNDED * noise / step)
         if alone or quick.bound > enough:
             quick = _refined(line, step, noise, quick, alone)
             if climb and quick.bound > _SHORT * wanted and noise / (step / 8) < _PAYS * quick.bound:

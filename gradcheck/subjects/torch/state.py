@@ -89,8 +89,8 @@ class ModuleState:
     """
 
     def __init__(self, modules: list[torch.nn.Module]) -> None:
-        self._dictionaries: list[tuple[dict[str, Any], dict[str, Any], frozenset[str]]] = [
-            (held, {key: value for key, value in held.items() if isinstance(value, kinds)}, frozenset(held))
+        self._dictionaries: list[tuple[dict[str, Any], list[tuple[str, Any]], frozenset[str]]] = [
+            (held, [(key, value) for key, value in held.items() if isinstance(value, kinds)], frozenset(held))
             for module in modules
             for held, kinds in ((vars(module), _KEPT), (module._buffers, (torch.Tensor, type(None))))
             if isinstance(held, dict)  # TorchScript's buffers are none, and nothing replaces them
@@ -114,7 +114,7 @@ class ModuleState:
             if len(current) != len(keys):
                 for key in [key for key in current if key not in keys]:
                     del current[key]
-            for key, value in before.items():
+            for key, value in before:
                 if current.get(key, _PLAIN) is not value:
                     current[key] = value
         for held, contents in self._lists:

@@ -37,6 +37,8 @@ _BITS = frozenset({torch.Tensor.view})
 _NODE: Any = vars(torch._C.TensorBase)["grad_fn"]
 _HOOKS = frozenset({torch.Tensor.register_hook, _NODE.__get__})
 _BACKWARD = frozenset({torch.autograd.grad, torch.autograd.backward, torch.Tensor.backward})
+# What is looked at whatever its arguments are.
+_UNUSUAL = frozenset({*_NAMED, *_LIKE, *_BITS, *_HOOKS, *_BACKWARD})
 
 
 class Widening(TorchFunctionMode):
@@ -58,6 +60,8 @@ class Widening(TorchFunctionMode):
         """Call, with narrow formats made wide."""
         del types
         given = kwargs or {}
+        if func not in _UNUSUAL and not _formats(args, given):
+            return func(*args, **given)
         if func in _BACKWARD:
             with _in_backward(self):
                 return func(*args, **given)
@@ -77,15 +81,21 @@ def _asked(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
         return {_NAMED[func]}
     if func in _BITS:
         return set()
-    asked = set()
-    for given in (*args, *kwargs.values()):
-        if type(given) is torch.dtype:
-            asked.add(given)
-        elif type(given) is str and given in _LEGACY:
-            asked.add(_LEGACY[given])
+    asked = _formats(args, kwargs)
     if func in _LIKE:
         asked |= {a.dtype for a in (*args[1:], *kwargs.values()) if isinstance(a, torch.Tensor)}
-    return asked & _NARROW if asked else asked
+    return asked & _NARROW
+
+
+def _formats(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> set[torch.dtype]:
+    """Return the formats among the arguments."""
+    found = set()
+    for given in (*args, *kwargs.values()) if kwargs else args:
+        if type(given) is torch.dtype:
+            found.add(given)
+        elif type(given) is str and given in _LEGACY:
+            found.add(_LEGACY[given])
+    return found
 
 
 def _widely(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
