@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gradcheck.errors import TargetError
+from gradcheck.errors import GradcheckError, TargetError
 from gradcheck.numerical import directions
 from gradcheck.report.records import Comparison, Verdict
 from gradcheck.subjects.torch import TorchSubject
@@ -30,14 +30,23 @@ def compare(subject: TorchSubject, reference: Callable[..., Any]) -> tuple[dict[
     ``subject`` must be suspended: both are run in the user's own format, the reference in float64 as well.
     """
     names = subject.names
-    own = TorchSubject(subject.function, subject.args, subject.kwargs, names=names)
+    own = TorchSubject(subject.function, subject.args, subject.kwargs, names=names, captured=subject.captured)
     with own:
         own.start()
         cotangents = _cotangents(own.outputs)
         claimed = own.pull_back(cotangents)
         values = own.outputs
-    plain, plain_values = _gradients(reference, subject, cotangents, double=False)
-    true, true_values = _gradients(reference, subject, cotangents, double=True)
+    try:
+        plain, plain_values = _gradients(reference, subject, cotangents, double=False)
+        true, true_values = _gradients(reference, subject, cotangents, double=True)
+    except GradcheckError:
+        raise
+    except Exception as error:  # users' code raises what it likes
+        text = (str(error).splitlines() or [""])[0].rstrip(".")
+        raise TargetError(
+            f"The reference raises {type(error).__name__}: {text}; pass a plain implementation that takes "
+            "the same arguments, in float64 too."
+        ) from error
     epsilon = max(float(torch.finfo(t.dtype).eps) for t in [*own.variables.values(), *values])
     for value, mine, expected in zip(values, plain_values, true_values, strict=True):
         comparison = _judge(

@@ -61,10 +61,13 @@ def explain(outcome: Outcome, facts: Facts) -> Findings:
     return diagnose({name: _discrepancy(outcome, finding) for name, finding in seen.items()}, facts)
 
 
-def story(found: Findings) -> tuple[str, ...]:
-    """Return what the failing parameters together tell: one common mistake, and between which it enters."""
+def story(found: Findings, located: bool = False) -> tuple[str, ...]:
+    """Return what the failing parameters together tell: one common mistake, and between which it enters.
+
+    Where the guilty operation has been ``located``, it tells better than the parameters' order where that is.
+    """
     joint = tuple(diagnosis.message for diagnosis in found.joint[:1])
-    return (*joint, found.profile) if found.profile else joint
+    return (*joint, found.profile) if found.profile and not located else joint
 
 
 def _discrepancy(outcome: Outcome, finding: Finding) -> Discrepancy:
@@ -99,7 +102,7 @@ def _misshapen(outcome: Outcome, name: str) -> Discrepancy:
 
 def imprecision(outcome: Outcome, finding: Finding) -> tuple[Diagnosis, ...]:
     """Say what makes a gradient that passes imprecise; () where it is not, or nothing explains it."""
-    if not any(note.startswith("imprecise") for note in finding.notes):
+    if not finding.imprecise:
         return ()
     laid = field_of(outcome, finding)
     if laid is None or finding.verdict is not Verdict.PASS:

@@ -21,6 +21,7 @@ TURNS = "the function turns within the first steps: much smaller ones confirm th
 _SHOWN = 8
 # A discrepancy this many times its uncertainty is worth a note even where it is within tolerance.
 _IMPRECISE = 10.0
+_IMPRECISION = "imprecise"
 
 
 @dataclass
@@ -46,6 +47,11 @@ class Finding:
     notes: list[str] = field(default_factory=list)
     digits: float | None = None
     _seen: tuple[int, float | None] = (0, None)
+
+    @property
+    def imprecise(self) -> bool:
+        """Whether it passes with errors that no rounding in its own format explains."""
+        return any(note.startswith(_IMPRECISION) for note in self.notes)
 
     def detectable(self, exam: Examination) -> float | None:
         """Return the relative error that its probes see; None: it is zero for all they tell."""
@@ -294,7 +300,7 @@ def _describe(
         and np.any(d[finite] > _IMPRECISE * u[finite])
     ):
         note = f"imprecise: {finding.digits:.1f} digits agree, and {d.size} entries were examined"
-        if not any("imprecise" in text for text in finding.notes):
+        if not finding.imprecise:
             finding.notes.append(note)
 
 

@@ -58,7 +58,12 @@ def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[st
     with (
         subject.suspended(),
         TorchSubject(
-            subject.function, subject.args, subject.kwargs, name=subject.name, names=subject.names
+            subject.function,
+            subject.args,
+            subject.kwargs,
+            name=subject.name,
+            names=subject.names,
+            captured=subject.captured,
         ) as own,
     ):
         own.start()

@@ -225,7 +225,7 @@ def _results(
 ) -> dict[str, ParameterResult]:
     found = explanation.explain(outcome, torch_facts.gather(subject, outcome)) if outcome.failing else None
     if found is not None:
-        parts.notes += explanation.story(found)
+        parts.notes += explanation.story(found, located=blame is not None and bool(blame.blames))
     originals = {**subject.parameters, **subject.inputs}
     results = {}
     for name, finding in outcome.findings.items():
@@ -395,6 +395,7 @@ def _variations(
         options,
         _blame_elsewhere,
         find_own_code=lambda: _own_code(subject),
+        imprecise=frozenset(name for name, finding in outcome.findings.items() if finding.imprecise),
     )
     forward, backward = subject.forward_runs, subject.backward_runs
     results = run(context, outcome.exam.seconds_per_pull)

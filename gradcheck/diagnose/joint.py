@@ -52,8 +52,9 @@ def _where(scene: Scene, names: list[str]) -> str:
     if len(names) == len(scene.samples):
         return "that is every parameter, so the factor is in the loss or in what all of them share."
     right = [name for name in scene.order if not scene.samples[name].failing]
-    last = max(scene.order.index(name) for name in names)
-    if set(names) == set(failing) and right and all(scene.order.index(name) > last for name in right):
+    last = max((scene.order.index(name) for name in names if name in scene.order), default=-1)
+    alone = set(failing) <= set(names)
+    if alone and last >= 0 and right and all(scene.order.index(name) > last for name in right):
         return f"everything after {scene.order[last]} is right, so one factor enters there."
     return "one mistake common to them explains that."
 

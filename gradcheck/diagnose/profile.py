@@ -31,6 +31,8 @@ def profile(scene: Scene) -> str:
     listed = "" if scene.facts.order else " (in the order in which they are listed)"
     if not wrong or not right:
         return ""
+    if any(sample.failing for name, sample in scene.samples.items() if name not in order):
+        return ""  # of inputs, which may enter anywhere
     between = enters_between(scene)
     if len(wrong) == 1:
         return _alone(wrong[0], order, listed)

@@ -102,8 +102,8 @@ def along(
 
     ``input_noise`` is the rounding error of <u, y> that comes from rounding theta + t v. A quick estimate
     with a bound beyond ``wanted``, or that no claimed value confirms, is refined, for two more evaluations;
-    not where it may be ``coarse``, nor where rounding would leave more than half of the bound. Without ``climb`` the quick estimate is returned even where it disagrees
-    with the claimed value.
+    not where it may be ``coarse``, nor where rounding would leave more than half of the bound. Without
+    ``climb`` the quick estimate is returned even where it disagrees with the claimed value.
     """
     base = line(0.0)
     if base is None:

@@ -16,6 +16,7 @@ import torch
 
 from gradcheck.blame.handwritten import OwnCode
 from gradcheck.examination import Examination, Pulled
+from gradcheck.judge import SINGLE
 from gradcheck.options import Options
 from gradcheck.report.records import Blame, VariationResult, Verdict
 from gradcheck.subjects.torch import TorchSubject
@@ -28,6 +29,7 @@ class Context:
     """A verified subject: its cotangent u, the gradients g of <u, outputs> it was verified with.
 
     ``blame_at`` finds the guilty operations of the subject at changed inputs. ``deadline`` is when to stop.
+    ``imprecise`` are the leaves whose gradients pass with the rounding errors of single precision.
     """
 
     subject: TorchSubject
@@ -38,6 +40,7 @@ class Context:
     blame_at: Callable[[TorchSubject], Sequence[Blame] | None]
     deadline: float = math.inf
     find_own_code: Callable[[], OwnCode] = OwnCode
+    imprecise: frozenset[str] = frozenset()
 
     @functools.cached_property
     def own_code(self) -> OwnCode:
@@ -79,8 +82,9 @@ def failed(name: str, message: str, parameters: Sequence[str] = ()) -> Variation
 
 def differing(context: Context, found: Gradients, expected: Gradients, names: Sequence[str]) -> list[str]:
     """Return the leaves whose gradients differ by more than rounding."""
-    epsilon = context.subject.epsilon
-    return [name for name in names if not _close(found.get(name), expected.get(name), context, name, epsilon)]
+    own = context.subject.epsilon
+    spacing = {name: max(own, SINGLE) if name in context.imprecise else own for name in names}
+    return [n for n in names if not _close(found.get(n), expected.get(n), context, n, spacing[n])]
 
 
 def _close(

@@ -104,7 +104,13 @@ def _at(
     """
     given = context.subject
     subject = TorchSubject(
-        given.function, args, kwargs, name=given.name, double=given.double, names=given.names
+        given.function,
+        args,
+        kwargs,
+        name=given.name,
+        double=given.double,
+        names=given.names,
+        captured=given.captured,
     )
     with subject:
         try:

@@ -99,3 +99,17 @@ def test_nothing_wrong_tells_nothing():
         "",
         None,
     )
+
+
+def test_a_factor_that_an_input_shares_is_told_although_inputs_have_no_place_in_the_order():
+    told = found({name: lambda g: g / 2 for name in ("W1", "b1")}, order=("W1", "b1", "W2"))
+    assert "everything after b1 is right, so one factor enters there." in told.joint[0].message
+    names = {"W3", "W1"}  # W3 stands for an input
+    told = found({name: lambda g: g / 2 for name in names}, order=("W1", "b1", "W2"))
+    assert set(told.joint[0].details["parameters"]) == names
+
+
+def test_where_an_input_is_wrong_too_the_order_of_the_others_tells_nothing():
+    changes = {"b1": garbled}
+    assert found(changes, order=("W1", "b1", "W2")).profile.startswith("Only b1 is wrong")
+    assert found({**changes, "W3": garbled}, order=("W1", "b1", "W2")).profile == ""

@@ -169,3 +169,48 @@ def test_what_is_dropped_is_the_same_in_every_run():
     report = gradcheck.verify(Dropped(), torch.randn(5, 6))
     assert report.ok, str(report)
     assert report.cost.forward_evaluations < 100
+
+
+class Bias(torch.autograd.Function):
+    """Sums the gradient of the bias in float32, as many kernels do for narrower formats."""
+
+    @staticmethod
+    def forward(ctx, x, b, factor):
+        ctx.factor = factor
+        return x + b
+
+    @staticmethod
+    def backward(ctx, g):
+        return g, (ctx.factor * g.float().sum(0)).to(g.dtype), None
+
+
+class Saved(torch.autograd.Function):
+    """Saves its result in float32, whatever it is computed in."""
+
+    @staticmethod
+    def forward(ctx, x, b, factor):
+        y = torch.tanh(x + b)
+        ctx.factor = factor
+        ctx.save_for_backward(y.to(torch.float32))
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        (y,) = ctx.saved_tensors
+        gx = ctx.factor * g * (1 - y * y).to(g.dtype)
+        return gx, gx.sum(0), None
+
+
+@pytest.mark.parametrize("function", [Bias, Saved])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_casts_that_only_gradients_feel_are_no_fault(function, dtype):
+    x, b = (torch.randn(shape, dtype=dtype).requires_grad_() for shape in ((6, 4), (4,)))
+    report = gradcheck.verify(function.apply, x, b, 1.0)
+    assert report.ok, report
+
+
+@pytest.mark.parametrize("function", [Bias, Saved])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_a_wrong_factor_beside_such_casts_is_one(function, dtype):
+    x, b = (torch.randn(shape, dtype=dtype).requires_grad_() for shape in ((6, 4), (4,)))
+    assert not gradcheck.verify(function.apply, x, b, 1.01, variations=False).ok

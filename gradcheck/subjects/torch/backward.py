@@ -9,6 +9,7 @@ import torch
 
 from gradcheck.subjects.torch import graph, layout
 from gradcheck.subjects.torch.pullback import accumulated, vjp
+from gradcheck.subjects.torch.widening import Widening, felt
 
 if TYPE_CHECKING:
     from gradcheck.subjects.torch.subject import TorchSubject
@@ -35,14 +36,15 @@ class Backward:
     """Pulls cotangents back through fresh forward passes of a subject, which is given each time.
 
     ``runs`` counts backward passes. ``accumulates``: some leaf's gradient comes by way of ``.grad`` only, and
-    so they are all fetched there. ``is_own``: all operations of the backward pass are PyTorch's own, which is
-    known once it has begun.
+    so they are all fetched there. Known once it has begun: ``is_own``, whether all operations of the backward
+    pass are PyTorch's own, and ``strangers``, leaves at which the graph ends that are not under verification.
     """
 
     def __init__(self) -> None:
         self.runs = 0
         self.accumulates = self.is_own = False
-        self._looked_for_more = self._refuses_grad = False
+        self._looked_for_more = self._looked_for_casts = self._refuses_grad = False
+        self.strangers: list[torch.Tensor] = []
         self._first: Run | None = None
 
     def begin(self, subject: TorchSubject, run: Run, hooks: bool) -> None:
@@ -51,8 +53,10 @@ class Backward:
         The first gradients are taken from that very run where the graph is PyTorch's own, which notices when
         what it has saved is overwritten.
         """
-        outputs = [run.outputs[path] for path in subject.output_paths]
-        self.is_own = not hooks and graph.is_own(outputs, run.leaves.values())
+        behind = graph.behind(run.outputs[path] for path in subject.output_paths)
+        self.is_own = not hooks and behind.is_own
+        known = {id(run.leaves[name]) for name in subject.names}
+        self.strangers = [leaf for leaf in behind.leaves if id(leaf) not in known]
         self._first = run if self.is_own else None
 
     def forget(self) -> None:
@@ -65,7 +69,7 @@ class Backward:
         The cotangents are copied: a backward pass may write into what it is given.
         """
         given = cotangents and [None if u is None else layout.copy(u) for u in cotangents]
-        found = self._of_first_run(subject, given) or self._fresh(subject, given)
+        found = self._of_first_run(subject, given) or self._watched(subject, given)
         missing = not self._looked_for_more and any(g is None for g in found.values())
         return self._accumulated(subject, found, given) if missing and subject.requires_grad else found
 
@@ -80,6 +84,26 @@ class Backward:
         except BackwardError:
             self.runs = runs
             return None
+
+    def _watched(self, subject: TorchSubject, cotangents: Cotangents | None) -> Gradients:
+        """Run forward and back, and find out once about casts that only gradients feel.
+
+        Sums of gradients in a wider format than theirs are common. In double precision such a cast narrows.
+        """
+        if self._looked_for_casts or not subject.double or subject.widened:
+            return self._fresh(subject, cotangents)
+        self._looked_for_casts = True
+        casts = Widening()
+        with casts:
+            plain = self._fresh(subject, cotangents)
+        if not casts.narrowing:
+            return plain
+        subject.widen(casts)
+        wide = self._fresh(subject, cotangents)
+        if felt(_given(plain), _given(wide)):
+            return wide
+        subject.let_casts_be()
+        return plain
 
     def _fresh(self, subject: TorchSubject, cotangents: Cotangents | None) -> Gradients:
         """Run forward and back; where ``torch.autograd.grad`` is refused, by way of ``.grad`` from here on.
@@ -148,3 +172,7 @@ class Backward:
             text = (str(error).splitlines() or [""])[0]
             raise BackwardError(f"{type(error).__name__}: {text}") from error
         return {**dict.fromkeys(names), **dict(zip(wanted, found, strict=True))}
+
+
+def _given(gradients: Gradients) -> dict[str, torch.Tensor]:
+    return {name: gradient for name, gradient in gradients.items() if gradient is not None}

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import torch
-
-from gradcheck.subjects.torch import layout
 from gradcheck.subjects.torch.backward import Run
-from gradcheck.subjects.torch.widening import Widening
+from gradcheck.subjects.torch.widening import Widening, felt
 
 if TYPE_CHECKING:
     from gradcheck.subjects.torch.subject import TorchSubject
 
-# Casts to narrower formats that change the outputs by fewer roundings than this change nothing.
-_ROUNDINGS = 1e4
 # A point to look at casts from, which no narrow format holds: the golden ratio is the least rational number.
 _NEARBY = 1 + 0.6180339887498949 * 2.0**-12
 _ON_A_LEAF = "leaf Variable that requires grad"
@@ -61,29 +55,8 @@ def _feels(subject: TorchSubject, casts: Widening) -> bool:
     try:
         plain = subject.run(nearby, track=True, under=casts).outputs
         casts.active = True
-        return _felt(plain, subject.run(nearby, track=True, under=casts).outputs)
+        return felt(plain, subject.run(nearby, track=True, under=casts).outputs)
     except Exception:  # outside its domain a forward pass raises what it likes
         return False
     finally:
         casts.active = False
-
-
-def _felt(plain: Mapping[str, torch.Tensor], widened: Mapping[str, torch.Tensor]) -> bool:
-    """Whether casts change the outputs by more than roundings of double precision."""
-    if {path: out.shape for path, out in plain.items()} != {path: out.shape for path, out in widened.items()}:
-        return True
-    for one, other in zip(plain.values(), widened.values(), strict=True):
-        if not layout.is_number(one) or not one.numel():
-            continue
-        a, b = (t.detach().to_dense().to(layout.wide(t.dtype)) for t in (one, other))
-        apart = torch.nan_to_num((a - b).abs())
-        largest = torch.nan_to_num(b.abs()).max()
-        if bool((apart > _ROUNDINGS * torch.finfo(torch.float64).eps * largest).any()):
-            return True
-    return False
-
-
-def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    if a.layout is torch.strided and torch.equal(a, b):  # allclose takes as long as many a forward pass
-        return True
-    return torch.allclose(a, b, rtol=1e-10, atol=0, equal_nan=True)

@@ -1,9 +1,10 @@
-"""Whether all operations of a backward pass are PyTorch's own."""
+"""The graph of a run: whether all of its operations are PyTorch's own, and at which leaves it ends."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,31 +12,41 @@ import torch
 # How PyTorch names the nodes that it generates. In place of others' (autograd.Function in Python or C++)
 # stand other classes, and CopySlices hides one.
 _GENERATED = re.compile(r"[A-Z]\w*Backward\d+$")
+_LEAF = "AccumulateGrad"
 _OWN: dict[type, bool] = {}
 
 
-def is_own(outputs: Iterable[torch.Tensor], leaves: Iterable[torch.Tensor]) -> bool:
-    """Whether nothing but operations of PyTorch lies between outputs and leaves, and no hook on a leaf.
+@dataclass(frozen=True)
+class Graph:
+    """``is_own``: nothing but operations of PyTorch lies between outputs and leaves, and no hook on a leaf.
 
     Their backward passes are linear in the cotangent, and notice when what they saved is overwritten.
     """
-    if any(getattr(leaf, "_backward_hooks", None) for leaf in leaves):
-        return False
+
+    is_own: bool
+    leaves: tuple[torch.Tensor, ...]
+
+
+def behind(outputs: Iterable[torch.Tensor]) -> Graph:
+    """Look at the graph behind some outputs."""
     waiting: list[Any] = [out.grad_fn for out in outputs if out.grad_fn is not None]
-    seen = set(waiting)
+    seen, own, leaves = set(waiting), True, []
     while waiting:
         node = waiting.pop()
-        if not _is_own(type(node)):
-            return False
+        kind = type(node)
+        if kind.__name__ == _LEAF:
+            leaves.append(node.variable)
+        own = own and _is_own(kind)
         for following, _ in node.next_functions:
             if following is not None and following not in seen:
                 seen.add(following)
                 waiting.append(following)
-    return True
+    hooked = any(getattr(leaf, "_backward_hooks", None) for leaf in leaves)
+    return Graph(own and not hooked, tuple(leaves))
 
 
 def _is_own(kind: type) -> bool:
     if kind not in _OWN:
-        named = kind.__name__ in ("AccumulateGrad", "CopyBackwards") or _GENERATED.match(kind.__name__)
+        named = kind.__name__ in (_LEAF, "CopyBackwards") or _GENERATED.match(kind.__name__)
         _OWN[kind] = bool(named) and not issubclass(kind, torch.autograd.function.BackwardCFunction)
     return _OWN[kind]

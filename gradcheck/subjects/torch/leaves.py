@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from gradcheck.subjects.torch import tree
+from gradcheck.errors import UsageError
+from gradcheck.subjects.torch import refusals, tree
 
 
 def name_of(function: Any) -> str:
@@ -37,7 +38,11 @@ def inputs_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, torch.
     """Return the tensors among the arguments by path; one passed twice once, under its first path."""
     found: dict[str, torch.Tensor] = {}
     seen: set[int] = set()
-    for path, tensor in [*tree.tensors(args, "inputs"), *tree.tensors(kwargs, "kwargs")]:
+    try:
+        given = [*tree.tensors(args, "inputs"), *tree.tensors(kwargs, "kwargs")]
+    except RecursionError:
+        raise UsageError(refusals.CIRCULAR) from None
+    for path, tensor in given:
         if id(tensor) not in seen:
             seen.add(id(tensor))
             found[path] = tensor

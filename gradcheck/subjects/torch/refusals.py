@@ -9,9 +9,32 @@ import numpy as np
 import torch
 
 
+def of_class(function: type) -> str:
+    """Say what to pass in place of a class, whose call makes an object."""
+    name = function.__name__
+    if issubclass(function, torch.autograd.Function):
+        return f"{name} is a class that holds a forward and a backward pass: pass {name}.apply."
+    return f"{name} is a class: pass a module of it, {name}(...), or a function."
+
+
+def unfit(name: str, tensor: torch.Tensor) -> str:
+    """Say why a tensor cannot be moved by small steps at all; "" where nothing is in the way."""
+    if tensor.is_meta:
+        return f"{name} is on the meta device, which keeps no numbers: give it on the device it is meant for."
+    if tensor.is_nested:
+        return (
+            f"{name} is a nested tensor, whose parts have no common axes: pass the parts as a list of "
+            "tensors, and nest them in a function."
+        )
+    return ""
+
+
 def undefined(name: str) -> str:
     """Say that a leaf holds what is no number."""
     return f"{name} holds NaN or infinity: give values at which the outputs are defined."
+
+
+CIRCULAR = "An argument contains itself: pass nested lists, dicts and tuples that end in tensors."
 
 
 def of_inference(name: str) -> str:

@@ -25,6 +25,7 @@ from gradcheck.subjects.torch.widening import Widening
 Change = Callable[[str, torch.Tensor], torch.Tensor]
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NOTHING = contextlib.nullcontext()
+_NOTHING_CAPTURED: Mapping[str, torch.Tensor] = MappingProxyType({})
 
 
 class TorchSubject:
@@ -36,6 +37,7 @@ class TorchSubject:
     started, are the formats that numbers in double precision are cast into. ``on_copies``: inputs are passed
     as copies, as the forward pass changes one in place. ``names`` selects the leaves;
     None selects every parameter and input that requires grad (every floating-point input where nothing does).
+    ``captured`` are leaves that are neither: what the function closes over, or finds in objects of its own.
     """
 
     fixed_cotangent = False
@@ -49,21 +51,29 @@ class TorchSubject:
         name: str | None = None,
         double: bool = False,
         names: Sequence[str] | None = None,
+        captured: Mapping[str, torch.Tensor] = _NOTHING_CAPTURED,
     ) -> None:
+        if isinstance(function, type) and issubclass(function, torch.autograd.Function | torch.nn.Module):
+            raise UsageError(refusals.of_class(function))
         self.function, self.args, self.kwargs = function, tuple(args), dict(kwargs or {})
         self.name = name or name_of(function)
         self.double = double
         self.notes: list[str] = []
         self.modules = modules_of(function)
-        self.parameters = parameters_of(function, self.modules)
+        self.captured = captured
+        self.parameters = {**parameters_of(function, self.modules), **captured}
         self.inputs = inputs_of(self.args, self.kwargs)
+        refused = next(filter(None, map(refusals.unfit, self.inputs, self.inputs.values())), "")
+        if refused:
+            raise UsageError(refused)
         self._input_names = {id(tensor): name for name, tensor in self.inputs.items()}
         self.names = list(names) if names is not None else self._choose()
         self.original_dtypes = {
             name: tensor.dtype for name, tensor in {**self.parameters, **self.inputs}.items()
         }
         inner = within(self.modules)
-        self._constants = plain_tensors(function, inner)
+        own = {id(parameter) for parameter in self.parameters.values()}
+        self._constants = [t for t in plain_tensors(function, inner) if id(t) not in own]
         self._generators = generators(function, inner, [*self.args, *self.kwargs.values()])
         self._state = ModuleState(inner)
         self._casts: Widening | None = None
@@ -77,7 +87,7 @@ class TorchSubject:
         self.variables: dict[str, torch.Tensor] = {}
 
     def _choose(self) -> list[str]:
-        own = {**(self.parameters if self._owns_parameters() else {}), **self.inputs}
+        own = {**(self.parameters if self._owns_parameters() else {}), **self.inputs, **self.captured}
         for named in (own, self.parameters):  # of a module in a closure where no input requires grad
             chosen = [name for name, tensor in named.items() if tensor.requires_grad]
             if chosen:
@@ -141,7 +151,7 @@ class TorchSubject:
         return names[0] if names else f"a buffer or constant of {self.name}"
 
     def __exit__(self, *_: object) -> None:
-        self._let_casts_be()
+        self.let_casts_be()
         self._forget_graphs()
         for tensor, data in self._originals:
             tensor.data = data
@@ -229,15 +239,21 @@ class TorchSubject:
             run = first_run.of(self, casts)
         self.narrowing = frozenset(casts.narrowing)
         if casts.active:
-            casts.__enter__()  # type: ignore[no-untyped-call]  # untyped in torch
-            self._casts = casts
+            self.widen(casts)
         return run, casts.hooks
 
     def learn_randomness(self) -> None:
         """Put back, before each run from here on, the random generators that runs have drawn from so far."""
         self._randomness.narrow()
 
-    def _let_casts_be(self) -> None:
+    def widen(self, casts: Widening) -> None:
+        """Make casts to narrower formats wide from here on."""
+        casts.active, self._casts = True, casts
+        casts.__enter__()  # type: ignore[no-untyped-call]  # untyped in torch
+        self.narrowing |= casts.narrowing
+
+    def let_casts_be(self) -> None:
+        """Make casts what they say again."""
         if self._casts is not None:
             self._casts.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # untyped in torch
             self._casts = None

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from gradcheck.subjects.torch import layout
 from gradcheck.subjects.torch.layout import wide
 
 _NARROW = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex32})
@@ -37,6 +38,8 @@ _BITS = frozenset({torch.Tensor.view})
 _NODE: Any = vars(torch._C.TensorBase)["grad_fn"]
 _HOOKS = frozenset({torch.Tensor.register_hook, _NODE.__get__})
 _BACKWARD = frozenset({torch.autograd.grad, torch.autograd.backward, torch.Tensor.backward})
+# Casts to narrower formats that change the outputs by fewer roundings than this change nothing.
+_ROUNDINGS = 1e4
 # What is looked at whatever its arguments are.
 _UNUSUAL = frozenset({*_NAMED, *_LIKE, *_BITS, *_HOOKS, *_BACKWARD})
 
@@ -96,6 +99,27 @@ def _formats(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> set[torch.dtyp
         elif type(given) is str and given in _LEGACY:
             found.add(_LEGACY[given])
     return found
+
+
+def felt(plain: Mapping[str, torch.Tensor], widened: Mapping[str, torch.Tensor]) -> bool:
+    """Whether casts change numbers, by name, by more than roundings of double precision."""
+    if {path: out.shape for path, out in plain.items()} != {path: out.shape for path, out in widened.items()}:
+        return True
+    for one, other in zip(plain.values(), widened.values(), strict=True):
+        if not layout.is_number(one) or not one.numel():
+            continue
+        a, b = (t.detach().to_dense().to(wide(t.dtype)) for t in (one, other))
+        apart = torch.nan_to_num((a - b).abs())
+        largest = torch.nan_to_num(b.abs()).max()
+        if bool((apart > _ROUNDINGS * torch.finfo(torch.float64).eps * largest).any()):
+            return True
+    return False
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if a.layout is torch.strided and torch.equal(a, b):  # allclose takes as long as many a forward pass
+        return True
+    return torch.allclose(a, b, rtol=1e-10, atol=0, equal_nan=True)
 
 
 def _widely(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
