@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gradcheck.pipeline import Outcome
 
 # Seconds spent on the entries of one suspect, and after which no further suspect's entries are looked at.
-SECONDS, TOGETHER = 3.0, 15.0
+SECONDS, TOGETHER = 3.0, 6.0
 # Where no direction can be resolved, entries can hardly be: so many are tried before all are.
 _FEW = 4
 # Fresh directions that must all acquit a gradient whose first was off, where its entries are not.
