@@ -59,3 +59,19 @@ def test_a_checkpoint_that_draws_anew_is_told_from_one_that_keeps_too_little():
     assert report.verdict == "fail"
     assert report.blame.operation == "Checkpoint.backward"
     assert "draws random numbers again in its backward pass" in report.blame.message
+
+
+def test_a_root_of_zero_whose_infinite_slope_others_spoil_is_blamed_itself():
+    def distances(x):
+        apart = (x[:, None] - x[None]).pow(2).sum(-1)
+        return apart.sqrt().sum()
+
+    def safe(x):
+        return ((x[:, None] - x[None]).pow(2).sum(-1) + 1e-6).sqrt().sum()
+
+    x = torch.tensor([[0.1, 0.4], [-1.0, 2.0], [0.7, 0.3]], dtype=torch.float64, requires_grad=True)
+    report = gradcheck.verify(distances, x)
+    assert report.verdict == "fail"
+    assert report.blame.operation == "Tensor.sqrt"
+    assert report.blame.message.startswith("its slope is infinite at this input")
+    assert gradcheck.verify(safe, x).ok

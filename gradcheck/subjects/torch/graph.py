@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,20 +29,27 @@ class Graph:
 
 def behind(outputs: Iterable[torch.Tensor]) -> Graph:
     """Look at the graph behind some outputs."""
-    waiting: list[Any] = [out.grad_fn for out in outputs if out.grad_fn is not None]
-    seen, own, leaves = set(waiting), True, []
-    while waiting:
-        node = waiting.pop()
+    own, leaves = True, []
+    for node in nodes(outputs):
         kind = type(node)
         if kind.__name__ == _LEAF:
             leaves.append(node.variable)
         own = own and _is_own(kind)
+    hooked = any(getattr(leaf, "_backward_hooks", None) for leaf in leaves)
+    return Graph(own and not hooked, tuple(leaves))
+
+
+def nodes(outputs: Iterable[torch.Tensor]) -> Iterator[Any]:
+    """Yield the nodes of the graph behind some outputs, each once."""
+    waiting: list[Any] = [out.grad_fn for out in outputs if out.grad_fn is not None]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        yield node
         for following, _ in node.next_functions:
             if following is not None and following not in seen:
                 seen.add(following)
                 waiting.append(following)
-    hooked = any(getattr(leaf, "_backward_hooks", None) for leaf in leaves)
-    return Graph(own and not hooked, tuple(leaves))
 
 
 def _is_own(kind: type) -> bool:
