@@ -1,0 +1,51 @@
+"""What a search for a slip is given, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Gradients = Mapping[str, Array | None]
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """How a backward pass is run again.
+
+    ``gradients`` runs it at the same point and returns what it claims, and may raise what it likes.
+    ``forward`` runs the forward pass alone: what that uses, too, is not changed. None where the two are one
+    function, and ``gradients`` then raises where the value is another one. ``restore`` puts back what a
+    changed backward pass may have changed in place.
+    """
+
+    gradients: Callable[[], Gradients]
+    forward: Callable[[], Any] | None
+    restore: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Slip:
+    """``place`` is "net.py:14"; ``before`` and ``after`` the code there; ``what`` says what differs."""
+
+    place: str
+    before: str
+    after: str
+    what: str
+
+    @property
+    def change(self) -> str:
+        """Say the change in one line."""
+        return f"`{self.after}` in the place of `{self.before}`"
+
+    @property
+    def note(self) -> str:
+        """Say it of all gradients together."""
+        return f"With one change every gradient is right: at {self.place}, {self.change} ({self.what})."
+
+    def message(self, name: str) -> str:
+        """Return what to say of one parameter's gradient."""
+        return f"{name}'s gradient is right with {self.change}, at {self.place}: {self.what}?"
