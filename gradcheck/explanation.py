@@ -17,6 +17,7 @@ from gradcheck.locate import affordable_entries, examine
 from gradcheck.pipeline import Outcome
 from gradcheck.report.records import Diagnosis, Evidence, ParameterResult, Verdict, Wrong
 from gradcheck.slips.find import find_slip
+from gradcheck.slips.formats import narrow_somewhere
 
 _LISTED = 8
 _POINTS = 400
@@ -63,9 +64,9 @@ def explain(outcome: Outcome, facts: Facts) -> Findings:
     """Name the mistakes behind the failing parameters, all parameters seen together."""
     seen = {name: finding for name, finding in outcome.findings.items() if not finding.by_directions}
     discrepancies = {name: _discrepancy(outcome, finding) for name, finding in seen.items()}
-    found = diagnose(discrepancies, facts)
     if facts.rerun is None or not outcome.failing:
-        return found
+        return diagnose(discrepancies, facts)
+    found = diagnose(discrepancies, replace(facts, narrow=narrow_somewhere(facts.rerun)))
     seconds = _SEARCHED if all(_is_named(found.of(name)) for name in outcome.failing) else _SEARCHED_WELL
     return with_slip(found, find_slip(facts.rerun, discrepancies, seconds))
 

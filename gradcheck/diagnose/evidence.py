@@ -65,6 +65,7 @@ class Facts:
     from the parts of the outputs. ``mistaken``, by parameter: (kind, words, claimed, expected, noise) for
     each cotangent that may have been taken for the one that arrived, along a few directions. ``rerun``: how
     the backward pass is run again, where its source may be searched for what would make it right.
+    ``narrow``: whether a narrow number format may be met in it; None where that is not known.
     """
 
     numbers: Mapping[str, float] = field(default_factory=dict)
@@ -79,3 +80,4 @@ class Facts:
     contributions: Mapping[str, tuple[Contributions, ...]] = field(default_factory=dict)
     mistaken: Mapping[str, tuple[tuple[str, str, Array, Array, Array], ...]] = field(default_factory=dict)
     rerun: Rerun | None = None
+    narrow: bool | None = None

@@ -18,8 +18,8 @@ from gradcheck.diagnose.evidence import Discrepancy
 from gradcheck.diagnose.sample import Sample, observe
 from gradcheck.files import near
 from gradcheck.slips import names, numbers, operators, safety, simpler, slices, terms, wraps
-from gradcheck.slips.influence import POSSIBLE, PROMISING, promise
-from gradcheck.slips.places import Place, reading
+from gradcheck.slips.influence import POSSIBLE, PROMISING, is_unit, promise
+from gradcheck.slips.places import Place, reading, written
 from gradcheck.slips.reached import functions_of, reached
 from gradcheck.slips.record import Gradients, Rerun, Slip
 from gradcheck.slips.setting import Change, Setting, set_in
@@ -32,13 +32,15 @@ Family = Callable[[Place, Setting], Iterator[Change]]
 _CHEAP: tuple[Family, ...] = (
     operators.assignments,
     operators.comparisons,
+    simpler.calls,
+    names.functions,
     operators.operators,
+    operators.exchanges,
     numbers.numbers,
     numbers.options,
-    names.functions,
-    simpler.calls,
     wraps.cumulative,
     wraps.loops,
+    wraps.reductions,
     simpler.arguments,
     terms.softmax,
     terms.unused,
@@ -66,6 +68,8 @@ _HARMLESS_IN_PLACE = (
     numbers.options,
     slices.strides,
 )
+# Those in which a size that happens to be 2 may stand for the number.
+_BY_CHANCE = (simpler.operands, names.variables, terms.multiplied)
 # Those that cannot make the sizes of arrays much larger.
 _OF_SIZES = (operators.operators, numbers.numbers, simpler.operands)
 _LONGEST, _LARGEST = 4096, 1_000_000
@@ -180,7 +184,19 @@ def _successes(settings: Sequence[Setting], trial: Trial) -> Iterator[Slip]:
                     if trial.over:
                         return
                     if _with(setting, place, node, trial.succeeds):
-                        yield _slip(setting, place, node, what)
+                        plain = _plainer(setting, place, trial) if family in _BY_CHANCE else None
+                        yield _slip(setting, *(plain or (place, node, what)))
+
+
+def _plainer(setting: Setting, place: Place, trial: Trial) -> tuple[Place, Any, str] | None:
+    """Return the factor of two by which the same is right: what is 2 by chance explains it, too."""
+    units = [unit for unit in setting.places if is_unit(unit) and unit.node in (place.node, *place.above)]
+    for unit in units[-1:]:
+        for text, what in (("2 * e", "is a factor 2 forgotten"), ("e / 2", "is a factor 1/2 forgotten")):
+            node = written(text, e=unit.node)
+            if _with(setting, unit, node, trial.succeeds):
+                return unit, node, what
+    return None
 
 
 def _promise(setting: Setting, trial: Trial) -> dict[Place, int]:
@@ -237,5 +253,5 @@ def _slip(setting: Setting, place: Place, node: Any, what: str) -> Slip:
     before, after = reading(place, node)
     line = getattr(place.node, "lineno", getattr(place.statement, "lineno", code.co_firstlineno))
     if '"' in setting.source.line(line) and "'" not in setting.source.line(line):
-        before, after = before.replace("'", '"'), after.replace("'", '"')
+        before, after, what = (text.replace("'", '"') for text in (before, after, what))
     return Slip(f"{near(code.co_filename) or code.co_filename}:{line}", before, after, what)

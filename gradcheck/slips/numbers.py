@@ -9,7 +9,6 @@ from gradcheck.slips.places import Place
 from gradcheck.slips.setting import Change, Setting
 
 _MODES = (("full", "valid", "same"), ("sum", "mean", "none"), ("constant", "edge", "reflect"))
-_WRONG = "is a number wrong (an offset, an axis, a factor, an exponent)"
 
 
 def numbers(place: Place, setting: Setting) -> Iterator[Change]:
@@ -22,7 +21,21 @@ def numbers(place: Place, setting: Setting) -> Iterator[Change]:
     for other in _others(value):
         if other == 0 and isinstance(place.parent, ast.BinOp):
             continue  # as good as left out
-        yield _written(other), _WRONG
+        yield _written(other), f"is {_role(place)} wrong"
+
+
+def _role(place: Place) -> str:
+    """Return what a number is for, as far as its surroundings tell."""
+    parent = place.parent
+    if isinstance(parent, ast.keyword) and parent.arg:
+        return f"the {parent.arg}"
+    if isinstance(parent, ast.BinOp):
+        if isinstance(parent.op, ast.Pow):
+            return "an exponent"
+        return "a factor" if isinstance(parent.op, ast.Mult | ast.Div) else "a number"
+    if isinstance(parent, ast.Subscript | ast.Slice):
+        return "an index"
+    return "an argument (an axis, an offset)" if isinstance(parent, ast.Call) else "a number"
 
 
 def _value(place: Place) -> float | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import copy
+import itertools
 from collections.abc import Iterator
 
 from gradcheck.slips.places import Place, copied
@@ -16,6 +18,7 @@ _COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Eq: (ast.NotEq,),
     ast.NotEq: (ast.Eq,),
 }
+_MOST_EXCHANGED = 8
 _SIGN = "is a sign wrong"
 _OPERATORS: dict[type[ast.operator], tuple[tuple[type[ast.operator], str], ...]] = {
     ast.Add: ((ast.Sub, _SIGN),),
@@ -45,8 +48,24 @@ def operators(place: Place, setting: Setting) -> Iterator[Change]:
     if isinstance(node, ast.AugAssign):
         for kind, what in _OPERATORS.get(type(node.op), ()):
             yield ast.AugAssign(node.target, kind(), node.value), what
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+    reversal = isinstance(place.parent, ast.Slice)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and not reversal:
         yield node.operand, _SIGN
+
+
+def exchanges(place: Place, setting: Setting) -> Iterator[Change]:
+    """Exchange two results that are returned, or two arguments."""
+    node = place.node
+    for field in ("values", "elts", "args"):
+        given = getattr(node, field, None)
+        if not isinstance(given, list) or isinstance(node, ast.BoolOp | ast.JoinedStr):
+            continue
+        what = "are two arguments exchanged" if field == "args" else "are two results exchanged"
+        for i, j in itertools.combinations(range(min(len(given), _MOST_EXCHANGED)), 2):
+            changed = copy.copy(node)
+            others = [given[{i: j, j: i}.get(k, k)] for k in range(len(given))]
+            setattr(changed, field, others)
+            yield changed, what
 
 
 def assignments(place: Place, setting: Setting) -> Iterator[Change]:

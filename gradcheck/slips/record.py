@@ -39,12 +39,12 @@ class Slip:
     @property
     def change(self) -> str:
         """Say the change in one line."""
-        return f"`{self.after}` in the place of `{self.before}`"
+        return f"`{self.after}` instead of `{self.before}`"
 
     @property
     def note(self) -> str:
         """Say it of all gradients together."""
-        return f"With one change every gradient is right: at {self.place}, {self.change} ({self.what})."
+        return f"With one change every gradient is right: at {self.place}, {self.change}; {self.what}?"
 
     def message(self, name: str) -> str:
         """Return what to say of one parameter's gradient."""

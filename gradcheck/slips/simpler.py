@@ -28,7 +28,7 @@ def calls(place: Place, setting: Setting) -> Iterator[Change]:
 def operands(place: Place, setting: Setting) -> Iterator[Change]:
     """Leave out one side of a sum, a product or a power."""
     node = place.node
-    if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.MatMult):
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Div | ast.Pow):
         term = "term" if isinstance(node.op, ast.Add | ast.Sub) else "factor"
         yield node.left, f"is a {term} too many"
         if isinstance(node.op, ast.Add | ast.Mult):

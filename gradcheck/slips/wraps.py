@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from types import ModuleType
 
+from gradcheck.slips.influence import is_unit
 from gradcheck.slips.places import Place, written
 from gradcheck.slips.setting import Change, Setting
 
@@ -20,6 +21,8 @@ _BOTH = (
     ("1 - e", "is 1 minus it forgotten"),
     ("e ** 2", "is a square forgotten"),
     ("np.exp(e)", "is the exponential forgotten (a logarithm is at hand)"),
+    ("np.tanh(e)", "is the derivative taken at the input of tanh instead of its output"),
+    ("1 / (1 + np.exp(-e))", "is the derivative taken at the input of a sigmoid instead of its output"),
     ("np.sqrt(e)", "is a root forgotten"),
     ("1 / e", "is it multiplied by what it should be divided by"),
 )
@@ -77,6 +80,14 @@ def rearrangements(place: Place, setting: Setting) -> Iterator[Change]:
         return
     for text in ("e[::-1]", "e[..., ::-1]", "e[..., ::-1, ::-1]"):
         yield written(text, e=node), _FLIPPED
+
+
+def reductions(place: Place, setting: Setting) -> Iterator[Change]:
+    """Sum over an axis, as over one along which something was broadcast."""
+    if not is_unit(place):
+        return
+    for text in ("e.sum(0)", "e.sum(-1)", "e.mean(0)", "e.sum()"):
+        yield written(text, e=place.node), "is a sum over an axis forgotten"
 
 
 def loops(place: Place, setting: Setting) -> Iterator[Change]:
