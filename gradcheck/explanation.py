@@ -67,8 +67,9 @@ def explain(outcome: Outcome, facts: Facts) -> Findings:
     if facts.rerun is None or not outcome.failing:
         return diagnose(discrepancies, facts)
     found = diagnose(discrepancies, replace(facts, narrow=narrow_somewhere(facts.rerun)))
-    seconds = _SEARCHED if all(_is_named(found.of(name)) for name in outcome.failing) else _SEARCHED_WELL
-    return with_slip(found, find_slip(facts.rerun, discrepancies, seconds))
+    unnamed = [name for name in outcome.failing if name in seen and not _is_named(found.of(name))]
+    seconds = _SEARCHED_WELL if unnamed else _SEARCHED
+    return with_slip(found, find_slip(facts.rerun, discrepancies, seconds, unnamed))
 
 
 def _is_named(diagnoses: Sequence[Diagnosis]) -> bool:

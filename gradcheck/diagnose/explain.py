@@ -76,7 +76,10 @@ def with_slip(found: Findings, slip: Slip | None) -> Findings:
     """Add the one change that makes every gradient right: the name of what no numbers explain."""
     if slip is None:
         return found
-    parameters = {name: _with_slip(name, listed, slip) for name, listed in found.parameters.items()}
+    parameters = {
+        name: _with_slip(name, listed, slip) if name in slip.right else listed
+        for name, listed in found.parameters.items()
+    }
     return replace(found, parameters=parameters, slip=slip.note)
 
 

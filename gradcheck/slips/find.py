@@ -9,7 +9,8 @@ import itertools
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -79,10 +80,11 @@ _GONE, _KEPT = 1e-6, 1e-9
 
 @dataclass
 class Trial:
-    """Samples to be right, and how long to try."""
+    """Samples, which of them are wanted right, and how long to try. What is right already must stay so."""
 
     rerun: Rerun
     samples: Mapping[str, Sample]
+    wanted: frozenset[str]
     end: float
 
     @property
@@ -90,15 +92,19 @@ class Trial:
         """Whether the time is up."""
         return time.perf_counter() > self.end
 
-    @property
+    @cached_property
     def failing(self) -> frozenset[str]:
         """The parameters whose gradients are wrong."""
         return frozenset(name for name, sample in self.samples.items() if sample.failing)
 
-    def succeeds(self) -> bool:
-        """Whether every gradient is right now."""
+    def succeeds(self) -> tuple[str, ...]:
+        """Return the wrong gradients that are right now; () where not all that are wanted are."""
         claimed = self._claimed()
-        return all(_is_right(claimed.get(name), sample) for name, sample in self.samples.items())
+        needed = [name for name, sample in self.samples.items() if name in self.wanted or not sample.failing]
+        if not all(_is_right(claimed.get(name), self.samples[name]) for name in needed):
+            return ()
+        failing = [name for name in self.samples if name in self.failing]
+        return tuple(name for name in failing if _is_right(claimed.get(name), self.samples[name]))
 
     def moves(self) -> dict[str, bool] | None:
         """Return which gradients are not what they were; None where there are none."""
@@ -114,12 +120,18 @@ class Trial:
             return {}
 
 
-def find_slip(rerun: Rerun, discrepancies: Mapping[str, Discrepancy], seconds: float) -> Slip | None:
-    """Return the first small change after which every gradient is right; None where none is found in time."""
+def find_slip(
+    rerun: Rerun, discrepancies: Mapping[str, Discrepancy], seconds: float, wanted: Sequence[str] = ()
+) -> Slip | None:
+    """Return the first small change after which every gradient is right; None where none is found in time.
+
+    With ``wanted``, after which these are, and those that were right already.
+    """
     samples = {name: observe(discrepancy) for name, discrepancy in discrepancies.items()}
     if any(not _is_small(sample) for sample in samples.values()):
         return None
-    trial = Trial(rerun, samples, time.perf_counter() + seconds)
+    failing = [name for name, sample in samples.items() if sample.failing]
+    trial = Trial(rerun, samples, frozenset(wanted or failing), time.perf_counter() + seconds)
     with _quietly():
         try:
             settings = _settings(rerun)
@@ -183,9 +195,11 @@ def _successes(settings: Sequence[Setting], trial: Trial) -> Iterator[Slip]:
                 for node, what in family(place, setting):
                     if trial.over:
                         return
-                    if _with(setting, place, node, trial.succeeds):
+                    right = _with(setting, place, node, trial.succeeds)
+                    if right:
                         plain = _plainer(setting, place, trial) if family in _BY_CHANCE else None
-                        yield _slip(setting, *(plain or (place, node, what)))
+                        slip = _slip(setting, *(plain or (place, node, what)))
+                        yield replace(slip, right=right, all=len(right) == len(trial.failing))
 
 
 def _plainer(setting: Setting, place: Place, trial: Trial) -> tuple[Place, Any, str] | None:
@@ -203,7 +217,7 @@ def _promise(setting: Setting, trial: Trial) -> dict[Place, int]:
     def moves(place: Place, node: ast.AST) -> dict[str, bool] | None:
         return None if trial.over else _with(setting, place, node, trial.moves)
 
-    return promise(setting, moves, trial.failing)
+    return promise(setting, moves, trial.wanted, trial.failing)
 
 
 def _with(setting: Setting, place: Place, node: Any, ask: Callable[[], T]) -> T | None:
@@ -254,4 +268,4 @@ def _slip(setting: Setting, place: Place, node: Any, what: str) -> Slip:
     line = getattr(place.node, "lineno", getattr(place.statement, "lineno", code.co_firstlineno))
     if '"' in setting.source.line(line) and "'" not in setting.source.line(line):
         before, after, what = (text.replace("'", '"') for text in (before, after, what))
-    return Slip(f"{near(code.co_filename) or code.co_filename}:{line}", before, after, what)
+    return Slip(f"{near(code.co_filename) or code.co_filename}:{line}", before, after, what, (), True)

@@ -20,8 +20,10 @@ _MOVED = "e * 1.0009765625 + 0.0009765625"
 Moves = Callable[[Place, ast.AST], Mapping[str, bool] | None]
 
 
-def promise(setting: Setting, moves: Moves, failing: frozenset[str]) -> dict[Place, int]:
-    """Return how promising each place is.
+def promise(
+    setting: Setting, moves: Moves, wanted: frozenset[str], failing: frozenset[str]
+) -> dict[Place, int]:
+    """Return how promising each place is for making right the ``wanted`` ones of the ``failing`` gradients.
 
     ``moves`` says which gradients differ with a node in a place: None where the function then raises.
     """
@@ -30,7 +32,7 @@ def promise(setting: Setting, moves: Moves, failing: frozenset[str]) -> dict[Pla
     for place in setting.places:
         nodes = (place.node, *place.above)
         if is_unit(place):
-            ranks[id(place.node)] = _rank(moves(place, written(_MOVED, e=place.node)), failing)
+            ranks[id(place.node)] = _rank(moves(place, written(_MOVED, e=place.node)), wanted, failing)
         found[place] = next((ranks[id(node)] for node in nodes if id(node) in ranks), POSSIBLE)
         if isinstance(place.node, ast.Assign | ast.AugAssign):  # its value comes next
             found[place] = POSSIBLE
@@ -46,9 +48,9 @@ def is_unit(place: Place) -> bool:
     ) and place.field in ("value", "values", "elts")
 
 
-def _rank(moved: Mapping[str, bool] | None, failing: frozenset[str]) -> int:
+def _rank(moved: Mapping[str, bool] | None, wanted: frozenset[str], failing: frozenset[str]) -> int:
     if moved is None:
         return POSSIBLE
-    if not all(moved[name] for name in failing):
+    if not all(moved[name] for name in wanted):
         return HOPELESS
     return PROMISING if all(name in failing for name, changed in moved.items() if changed) else POSSIBLE

@@ -8,6 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from gradcheck.diagnose.words import listing
+
 Array = NDArray[Any]
 Gradients = Mapping[str, Array | None]
 
@@ -29,12 +31,17 @@ class Rerun:
 
 @dataclass(frozen=True)
 class Slip:
-    """``place`` is "net.py:14"; ``before`` and ``after`` the code there; ``what`` says what differs."""
+    """A change, and the parameters that it makes ``right``; ``all`` that were wrong, or some of them.
+
+    ``place`` is "net.py:14"; ``before`` and ``after`` are the code there; ``what`` says what differs.
+    """
 
     place: str
     before: str
     after: str
     what: str
+    right: tuple[str, ...]
+    all: bool
 
     @property
     def change(self) -> str:
@@ -44,7 +51,12 @@ class Slip:
     @property
     def note(self) -> str:
         """Say it of all gradients together."""
-        return f"With one change every gradient is right: at {self.place}, {self.change}; {self.what}?"
+        which = "every gradient is right"
+        if not self.all:
+            one = len(self.right) == 1
+            which = f"{self.right[0]}'s gradient is" if one else f"the gradients of {listing(self.right)} are"
+            which += " right"
+        return f"With one change {which}: at {self.place}, {self.change}; {self.what}?"
 
     def message(self, name: str) -> str:
         """Return what to say of one parameter's gradient."""

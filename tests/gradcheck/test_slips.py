@@ -121,6 +121,16 @@ def test_no_change_is_named_where_one_is_not_enough(tmp_path, monkeypatch):
     assert not told(report)
 
 
+def test_of_two_mistakes_the_one_without_a_name_is_looked_for(tmp_path):
+    wrong = PROGRAMS["np_relu"].replace("(X @ W1 + b1 > 0)", "(X @ W1 > 0)").replace("dy.sum(", "dy.mean(")
+    report, _ = verified(tmp_path, wrong)
+    (note,) = told(report)
+    assert note.startswith("With one change the gradients of W1 and b1 are right")
+    kinds = {name: [d.kind for d in result.diagnoses] for name, result in report.parameters.items()}
+    assert kinds["W1"] == kinds["b1"] == ["slip"]
+    assert kinds["b3"] == ["scale"]
+
+
 def test_a_size_that_happens_to_be_two_does_not_explain_a_factor(tmp_path):
     text = """
 import numpy as np
