@@ -11,13 +11,18 @@ import numpy as np
 
 from gradcheck import patterns
 from gradcheck.diagnose import Discrepancy, Facts, Findings, diagnose
+from gradcheck.diagnose.explain import with_slip
 from gradcheck.findings import Finding
 from gradcheck.locate import affordable_entries, examine
 from gradcheck.pipeline import Outcome
 from gradcheck.report.records import Diagnosis, Evidence, ParameterResult, Verdict, Wrong
+from gradcheck.slips.find import find_slip
+from gradcheck.slips.formats import narrow_somewhere
 
 _LISTED = 8
 _POINTS = 400
+# Seconds for a search of the source, where numbers name the mistake, and where they do not.
+_SEARCHED, _SEARCHED_WELL = 0.3, 1.5
 _CELLS = 32
 # A gradient of another shape than its parameter: at most this many entries, and seconds, to find out why.
 _RESHAPED, _RESHAPED_SECONDS = 512, 2.0
@@ -58,7 +63,20 @@ def field_of(outcome: Outcome, finding: Finding) -> Field | None:
 def explain(outcome: Outcome, facts: Facts) -> Findings:
     """Name the mistakes behind the failing parameters, all parameters seen together."""
     seen = {name: finding for name, finding in outcome.findings.items() if not finding.by_directions}
-    return diagnose({name: _discrepancy(outcome, finding) for name, finding in seen.items()}, facts)
+    discrepancies = {name: _discrepancy(outcome, finding) for name, finding in seen.items()}
+    if facts.rerun is None or not outcome.failing:
+        return diagnose(discrepancies, facts)
+    found = diagnose(discrepancies, replace(facts, narrow=narrow_somewhere(facts.rerun)))
+    unnamed = [name for name in outcome.failing if name in seen and not _is_named(found.of(name))]
+    seconds = _SEARCHED_WELL if unnamed else _SEARCHED
+    return with_slip(found, find_slip(facts.rerun, discrepancies, seconds, unnamed))
+
+
+def _is_named(diagnoses: Sequence[Diagnosis]) -> bool:
+    """Whether the mistake has a name, and not a place alone."""
+    if not diagnoses or diagnoses[0].kind == "unexplained":
+        return False
+    return diagnoses[0].details.get("inside") != "" and "rank" not in diagnoses[0].details
 
 
 def story(found: Findings, located: bool = False) -> tuple[str, ...]:
@@ -67,7 +85,8 @@ def story(found: Findings, located: bool = False) -> tuple[str, ...]:
     Where the guilty operation has been ``located``, it tells better than the parameters' order where that is.
     """
     joint = tuple(diagnosis.message for diagnosis in found.joint[:1])
-    return (*joint, found.profile) if found.profile and not located else joint
+    profile = "" if located else found.profile
+    return (*joint, *filter(None, [profile, found.slip]))
 
 
 def _discrepancy(outcome: Outcome, finding: Finding) -> Discrepancy:

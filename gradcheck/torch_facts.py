@@ -14,6 +14,7 @@ from gradcheck.examination import Pulled
 from gradcheck.explanation import numbers_among, numbers_of
 from gradcheck.numerical import directions
 from gradcheck.pipeline import Outcome
+from gradcheck.slips.record import Rerun
 from gradcheck.subjects.torch import TorchSubject
 
 # Larger arrays are not looked at.
@@ -33,8 +34,30 @@ def gather(subject: TorchSubject, outcome: Outcome) -> Facts:
         numbers={**facts.numbers, **shares(arrays)},
         arrays=arrays,
         second_call=second_call(outcome),
+        rerun=_rerun(outcome),
         **of_cotangents(outcome, outputs),
     )
+
+
+def _rerun(outcome: Outcome) -> Rerun:
+    """Return how the backward pass is run again, under the cotangents whose gradients are explained."""
+    exam, pulled = outcome.exam, _pulled(outcome)
+    subject = exam.subject
+    before = {name: tensor.detach().clone() for name, tensor in subject.variables.items()}
+
+    def gradients() -> Mapping[str, np.ndarray | None]:
+        counted = exam.backward_evaluations
+        again = exam.pull(pulled.cotangents)
+        exam.backward_evaluations = counted  # how many fit into the time says nothing of the verification
+        unshaped = {name: again.raw.get(name) for name in again.misshapen}
+        return {**again.gradients, **again.raw, **unshaped}
+
+    def restore() -> None:
+        for name, tensor in subject.variables.items():
+            if not tensor.detach().equal(before[name]):
+                tensor.detach().copy_(before[name])
+
+    return Rerun(gradients, lambda: subject.evaluate(dict(before)), restore)
 
 
 def of_cotangents(outcome: Outcome, outputs: Sequence[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from gradcheck.blame.result import BlameResult
 from gradcheck.report.records import Blame, Diagnosis
 
-_SEVERED, _UNEXPLAINED = "severed", "unexplained"
+_SEVERED, _UNEXPLAINED, _SLIP = "severed", "unexplained", "slip"
 
 
 def inherited(name: str, own: Sequence[Diagnosis], found: BlameResult) -> tuple[Diagnosis, ...]:
@@ -28,15 +28,16 @@ def inherited(name: str, own: Sequence[Diagnosis], found: BlameResult) -> tuple[
         return (_declared(name, guilty.diagnoses[0]),)
     if guilty.diagnoses and "arguments" in guilty.diagnoses[0].details and _says_little(own[0]):
         return (_within(name, guilty, guilty.diagnoses[0]),)
-    if guilty.diagnoses and own[0].kind == _UNEXPLAINED and name not in found.arguments:
-        return tuple(_within(name, guilty, diagnosis) for diagnosis in guilty.diagnoses[:1])
+    if guilty.diagnoses and own[0].kind in (_UNEXPLAINED, _SLIP) and name not in found.arguments:
+        change = tuple(diagnosis for diagnosis in own if diagnosis.kind == _SLIP)
+        return (_within(name, guilty, guilty.diagnoses[0]), *change)
     return tuple(own)
 
 
 def _says_little(own: Diagnosis) -> bool:
     """Whether it says no more than any mistake of a cotangent looks like: a nameless factor, or nothing."""
     nameless = own.kind == "scale" and "ratio" in own.details and own.details.get("factor") is None
-    return nameless or own.kind == _UNEXPLAINED
+    return nameless or own.kind in (_UNEXPLAINED, _SLIP)
 
 
 def _cut(name: str, guilty: Blame) -> Diagnosis:

@@ -8,6 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from gradcheck.slips.record import Rerun
+
 Array = NDArray[Any]
 
 
@@ -61,7 +63,9 @@ class Facts:
     ``linear``: the claimed gradients are known to change their sign with the cotangent, so that no mask in
     the backward pass can depend on the sign of a gradient. ``contributions``, by parameter: what it gets
     from the parts of the outputs. ``mistaken``, by parameter: (kind, words, claimed, expected, noise) for
-    each cotangent that may have been taken for the one that arrived, along a few directions.
+    each cotangent that may have been taken for the one that arrived, along a few directions. ``rerun``: how
+    the backward pass is run again, where its source may be searched for what would make it right.
+    ``narrow``: whether a narrow number format may be met in it; None where that is not known.
     """
 
     numbers: Mapping[str, float] = field(default_factory=dict)
@@ -75,3 +79,5 @@ class Facts:
     linear: bool = False
     contributions: Mapping[str, tuple[Contributions, ...]] = field(default_factory=dict)
     mistaken: Mapping[str, tuple[tuple[str, str, Array, Array, Array], ...]] = field(default_factory=dict)
+    rerun: Rerun | None = None
+    narrow: bool | None = None

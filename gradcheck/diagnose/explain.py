@@ -16,6 +16,7 @@ from gradcheck.diagnose.sample import Sample, narrowed
 from gradcheck.diagnose.scene import Scene, set_scene
 from gradcheck.diagnose.unexplained import unexplained
 from gradcheck.report.records import Diagnosis
+from gradcheck.slips.record import Slip
 
 # A hypothesis that leaves something is reported only if it leaves next to nothing.
 _GOOD = 0.999
@@ -33,12 +34,14 @@ class Findings:
     ``parameters``: the diagnoses of each parameter that has any, best first. ``joint``: explanations of
     several parameters at once (named in ``details["parameters"]``). ``between``: the last wrong and the first
     right parameter from input to output. ``profile``: the same in a sentence, "" where it tells nothing.
+    ``slip``: the one change that makes every gradient right, in a sentence, "" where none was found.
     """
 
     parameters: Mapping[str, tuple[Diagnosis, ...]] = field(default_factory=dict)
     joint: tuple[Diagnosis, ...] = ()
     between: tuple[str, str] | None = None
     profile: str = ""
+    slip: str = ""
 
     def of(self, name: str) -> tuple[Diagnosis, ...]:
         """Return the diagnoses of one parameter, best first; () where nothing is wrong."""
@@ -67,6 +70,26 @@ def diagnose(discrepancies: Mapping[str, Discrepancy], facts: Facts | None = Non
         if diagnoses:
             found[name] = tuple(_spelled(diagnosis, name) for diagnosis in diagnoses)
     return Findings(found, joint_explanations(scene, found), enters_between(scene), profile(scene))
+
+
+def with_slip(found: Findings, slip: Slip | None) -> Findings:
+    """Add the one change that makes every gradient right: the name of what no numbers explain."""
+    if slip is None:
+        return found
+    parameters = {
+        name: _with_slip(name, listed, slip) if name in slip.right else listed
+        for name, listed in found.parameters.items()
+    }
+    return replace(found, parameters=parameters, slip=slip.note)
+
+
+def _with_slip(name: str, listed: tuple[Diagnosis, ...], slip: Slip) -> tuple[Diagnosis, ...]:
+    """Put the change in the place of "unexplained", and after a diagnosis that tells the place alone."""
+    details = {"place": slip.place, "before": slip.before, "after": slip.after}
+    change = _spelled(Diagnosis("slip", slip.message(name), 1.0, details), name)
+    if listed and listed[0].kind == "unexplained":
+        return (change,)
+    return (listed[0], change) if listed and listed[0].details.get("inside") == "" else listed
 
 
 def _spelled(diagnosis: Diagnosis, name: str) -> Diagnosis:

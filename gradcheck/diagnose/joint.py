@@ -23,6 +23,8 @@ def _common_factor(scene: Scene, diagnoses: Mapping[str, tuple[Diagnosis, ...]])
     """One ratio shared by parameters: the factor enters where all of them are reached from."""
     ratios = {}
     for name, listed in diagnoses.items():
+        if listed[0].kind == "cotangent":  # the factor is what became of it
+            continue
         for diagnosis in listed:
             ratio = diagnosis.details.get("ratio")
             if diagnosis.kind in ("sign", "scale") and isinstance(ratio, float) and diagnosis.fit >= 0.999:
@@ -37,6 +39,8 @@ def _common_factor(scene: Scene, diagnoses: Mapping[str, tuple[Diagnosis, ...]])
         ratio, example = ratios[names[0]]
         named = scene.name_factor("", ratio, float(example.details.get("uncertainty", 1e-9)))
         negated = text == "-1"
+        if named is None and not negated and not scene.facts.listed:  # the operation at fault says more
+            continue
         words = "have the wrong sign" if negated else f"are {text} times the true ones"
         words += named.after(text) if named and not negated else ""
         message = f"The gradients of {listing(names)} all {words}; {_where(scene, names)}"

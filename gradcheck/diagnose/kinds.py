@@ -50,6 +50,7 @@ KINDS = MappingProxyType(
         "nondeterministic": "two calls at the same point differ",
         "mutates": "a parameter is changed in place",
         "shape": "the gradient's shape is not the parameter's",
+        "slip": "one small change in the source of the backward pass makes every gradient right",
         "unexplained": "nothing that we know fits; the shape of the error is described",
     }
 )

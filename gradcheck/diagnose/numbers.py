@@ -101,7 +101,7 @@ def name_factor(
     says whether plain numbers such as 2 or π are words enough.
     """
     ratio, tolerance = abs(ratio), max(uncertainty, 1e-9)
-    literal = not constants and _is_literal(ratio, tolerance)
+    literal = (not constants or ratio < 1) and _is_literal(ratio, tolerance)
     if not math.isfinite(ratio) or ratio == 0 or tolerance > _COARSEST:
         return None
     plain = _constants() if constants else ()
@@ -134,9 +134,18 @@ def _constants() -> Iterator[_Form]:
         yield _Form(f"1/{n}", 1 / n, cost=0.5)
     for top, bottom in ((2, 3), (3, 2), (3, 4), (4, 3)):  # exponents and their slips
         yield _Form(f"{top}/{bottom}", top / bottom, "is an exponent or a constant factor off?", 0.25)
-    for name, value in (("π", math.pi), ("2π", 2 * math.pi), ("√2", 2**0.5), ("ln 2", math.log(2))):
+    for name, value in (("π", math.pi), ("2π", 2 * math.pi), ("√2", 2**0.5)):
         yield _Form(name, value, cost=1.0)
         yield _Form(f"1/({name})" if len(name) > 2 else f"1/{name}", 1 / value, cost=1.0)
+    for base in (2, 10):
+        inverse = f"is the factor 1/ln {base} of a logarithm to base {base} forgotten?"
+        yield _Form(f"ln {base}", math.log(base), inverse, cost=1.0)
+        yield _Form(
+            f"1/ln {base}",
+            1 / math.log(base),
+            f"is the factor ln {base} of a power of {base} forgotten?",
+            1.0,
+        )
     yield _Form("√(2/π)", math.sqrt(2 / math.pi), cost=1.0)
 
 

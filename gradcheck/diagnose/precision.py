@@ -55,7 +55,8 @@ def precision(sample: Sample, scene: Scene) -> Iterator[Hypothesis]:
     relative = float(error.max()) / largest
     yield from _representable(sample, relative)
     yield from _constant(sample)
-    yield from _by_size(sample, relative)
+    if scene.facts.narrow is not False:
+        yield from _by_size(sample, relative)
 
 
 def _representable(sample: Sample, relative: float) -> Iterator[Hypothesis]:

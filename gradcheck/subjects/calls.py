@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gradcheck.diagnose.accumulation import differ
 from gradcheck.errors import GradcheckError, TargetError, UsageError
+from gradcheck.slips.record import Rerun
 from gradcheck.subjects import leaves as leaf_types
 from gradcheck.subjects.randomness import Randomness
 from gradcheck.subjects.structure import flatten, rebuild
@@ -55,15 +56,47 @@ class Calls:
         """Call the gradient at the base point, after the loss; return it, and the loss if it came too."""
         self.loss_at_base()
         tree = self._tree({})
-        function = self._both if self._both is not None else self._gradient
-        assert function is not None, "checked when the subject was made"
         who = "value_and_gradient" if self._both is not None else "the gradient function"
-        result = _own_errors(who[0].upper() + who[1:], lambda: self._quietly(function, tree))
+        result: tuple[Any, Any] = _own_errors(who[0].upper() + who[1:], lambda: self._gradient_of(tree))
         self._watch(tree, who)
+        return result
+
+    def _gradient_of(self, tree: Any) -> tuple[Any, Any]:
+        """Return the gradient, and the loss if it came too."""
         if self._both is None:
-            return result, None
-        value, gradient = _pair(result)
+            assert self._gradient is not None, "checked when the subject was made"
+            return self._quietly(self._gradient, tree), None
+        value, gradient = _pair(self._quietly(self._both, tree))
         return gradient, value
+
+    def rerun(self, match: Callable[[Any], Mapping[str, Any]], value: Array) -> Rerun:
+        """Return how the gradient is called again; ``match`` finds the claims in what it returns."""
+        before = {name: array.copy() for name, array in self.around.arrays.items()}
+
+        alone = False  # whether the gradient needs no loss called before it
+
+        def called() -> Mapping[str, Any]:
+            if not alone:
+                self.loss_at_base()
+            given, again = self._gradient_of(self._tree({}))
+            if again is not None and differ(leaf_types.scalar(again, "The loss"), value):
+                raise ValueError("the loss is another one")
+            return match(given)
+
+        def gradients() -> Mapping[str, Any]:
+            nonlocal alone
+            if alone:
+                return called()
+            first, alone = called(), True
+            alone = _alike(first, called()) and _alike(first, called())
+            return first
+
+        def restore() -> None:
+            for name, array in before.items():
+                if self.around.arrays[name].flags.writeable and not _equal(self.around.arrays[name], array):
+                    self.around.arrays[name][...] = array
+
+        return Rerun(gradients, self.loss_at_base if self._both is None else None, restore)
 
     def settle(self) -> None:
         """Say that the base point has been called for the last time."""
@@ -131,6 +164,14 @@ class Calls:
 
 def _equal(one: Array, other: Array) -> bool:
     return bool(np.array_equal(one, other, equal_nan=one.dtype.kind in "fc"))
+
+
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two calls claimed the same gradients."""
+    if one.keys() != other.keys():
+        return False
+    pairs = [(one[name], other[name]) for name in one]
+    return all(a is b or (a is not None and b is not None and not differ(a, b)) for a, b in pairs)
 
 
 def _pair(result: Any) -> tuple[Any, Any]:

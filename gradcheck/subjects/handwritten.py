@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gradcheck.diagnose import Facts
 from gradcheck.errors import UsageError
 from gradcheck.report.records import Diagnosis
+from gradcheck.slips.record import Rerun
 from gradcheck.subjects.calls import Calls
 from gradcheck.subjects.early import Observed, early_findings, unsteady
 from gradcheck.subjects.leaves import integer_message, is_integer, scalar, variables_of
@@ -103,6 +104,12 @@ class HandWritten:
         """Return what is wrong before any number is compared, by parameter; {} where nothing is."""
         return early_findings(self._observed, self._variables)
 
+    def _rerun(self) -> Rerun:
+        leaves = flatten(self._params)
+        return self._calls.rerun(
+            lambda given: match(self._params, given, leaves).claims, self._observed.value
+        )
+
     def unsteady(self) -> Diagnosis | None:
         """Return that the loss is another one at each call, so that nothing can be compared; else None."""
         return unsteady(self._observed)
@@ -115,6 +122,7 @@ class HandWritten:
             arrays=around.arrays,
             second_call=dict(self._observed.second.claims),
             changed=self._observed.changed,
+            rerun=self._rerun(),
         )
 
     def in_double(self) -> HandWritten | None:

@@ -1,0 +1,145 @@
+"""The search: change one thing after the other, run the backward pass, and see whether all is right."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from gradcheck.diagnose.evidence import Discrepancy
+from gradcheck.diagnose.sample import Sample, observe
+from gradcheck.files import near
+from gradcheck.slips import safety
+from gradcheck.slips.changes import Candidate, candidates
+from gradcheck.slips.influence import promise
+from gradcheck.slips.places import Place, reading
+from gradcheck.slips.reached import functions_of, reached
+from gradcheck.slips.record import Rerun, Slip
+from gradcheck.slips.setting import Setting, set_in
+from gradcheck.slips.source import compiled, may_run_on, running, source_of
+from gradcheck.slips.trial import Trial
+
+T = TypeVar("T")
+# A product of two axes that are longer would be large.
+_LONGEST, _LARGEST = 4096, 1_000_000
+
+
+def find_slip(
+    rerun: Rerun, discrepancies: Mapping[str, Discrepancy], seconds: float, wanted: Sequence[str] = ()
+) -> Slip | None:
+    """Return the first small change after which every gradient is right; None where none is found in time.
+
+    With ``wanted``, after which these are, and those that were right already.
+    """
+    samples = {name: observe(discrepancy) for name, discrepancy in discrepancies.items()}
+    if any(not _is_small(sample) for sample in samples.values()):
+        return None
+    failing = [name for name, sample in samples.items() if sample.failing]
+    trial = Trial(rerun, samples, frozenset(wanted or failing), time.perf_counter() + seconds)
+    with _quietly():
+        try:
+            return _searched(_settings(rerun), trial)
+        except Exception:  # a report of a wrong gradient must not fail because an explanation of it does
+            return None
+        finally:
+            rerun.restore()
+
+
+def _is_small(sample: Sample) -> bool:
+    shapes = (sample.expected.shape, sample.claimed.shape)
+    return all(max(shape, default=1) <= _LONGEST and np.prod(shape) <= _LARGEST for shape in shapes)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Let nobody hear what a program says that is run a thousand times."""
+    silence = io.StringIO()
+    with (
+        contextlib.redirect_stdout(silence),
+        contextlib.redirect_stderr(silence),
+        warnings.catch_warnings(),
+        np.errstate(all="ignore"),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _settings(rerun: Rerun) -> list[Setting]:
+    """Return the functions that only the backward pass runs, as far as they can be changed."""
+    ran = reached(rerun.gradients)
+    if any(may_run_on(code) for code in ran):
+        return []
+    if rerun.forward is not None:
+        shared = reached(rerun.forward)
+        ran = {code: variables for code, variables in ran.items() if code not in shared}
+    found = []
+    for function in functions_of(ran):
+        source = source_of(function)
+        variables = ran[function.__code__]
+        if source is not None and safety.is_safe(function, source.tree) and _holds_little(variables.values()):
+            found.append(set_in(source, variables, safety.writes_in_place(source.tree)))
+    return found
+
+
+def _holds_little(values: Iterable[Any]) -> bool:
+    shapes = [value.shape for value in values if isinstance(getattr(value, "shape", None), tuple)]
+    return all(max(shape, default=1) <= _LONGEST for shape in shapes)
+
+
+def _searched(settings: Sequence[Setting], trial: Trial) -> Slip | None:
+    for candidate in candidates([(setting, _promise(setting, trial)) for setting in settings]):
+        if trial.over:
+            return None
+        right = _tried(candidate, trial.succeeds)
+        if right and _tried(candidate, trial.confirmed):
+            plainer = (other for other in candidate.plainer() if _tried(other, trial.succeeds))
+            return _slip(next(plainer, candidate), right, trial)
+    return None
+
+
+def _promise(setting: Setting, trial: Trial) -> dict[Place, int]:
+    def moves(place: Place, node: ast.AST) -> dict[str, bool] | None:
+        return None if trial.over else _tried(Candidate(setting, place, node, ""), trial.moves)
+
+    return promise(setting, moves, trial.wanted, trial.failing)
+
+
+def _tried(candidate: Candidate, ask: Callable[[], T]) -> T | None:
+    """Return the answer while the change is made; None where it makes no program."""
+    place, setting = candidate.place, candidate.setting
+    _locate(candidate.node, place)
+    place.put(candidate.node)
+    try:
+        code = compiled(setting.source)
+        if code is None:
+            return None
+        with running(setting.function, code):
+            return ask()
+    finally:
+        place.put(place.node)
+
+
+def _locate(node: Any, place: Place) -> None:
+    """Give new nodes the line of the old one: the compiler wants one of each."""
+    line = getattr(place.node, "lineno", 1)
+    for inner in ast.walk(node):
+        if "lineno" in inner._attributes and not hasattr(inner, "lineno"):
+            inner.lineno = inner.end_lineno = line  # type: ignore[attr-defined]  # it has the attribute
+            inner.col_offset = inner.end_col_offset = 0  # type: ignore[attr-defined]  # as above
+
+
+def _slip(candidate: Candidate, right: tuple[str, ...], trial: Trial) -> Slip:
+    place, setting, what = candidate.place, candidate.setting, candidate.what
+    code = setting.function.__code__
+    before, after = reading(place, candidate.node)
+    line = getattr(place.node, "lineno", getattr(place.statement, "lineno", code.co_firstlineno))
+    if '"' in setting.source.line(line) and "'" not in setting.source.line(line):
+        before, after, what = (text.replace("'", '"') for text in (before, after, what))
+    where = f"{near(code.co_filename) or code.co_filename}:{line}"
+    return Slip(where, before, after, what, right, len(right) == len(trial.failing))

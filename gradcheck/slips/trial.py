@@ -1,0 +1,84 @@
+"""Whether a backward pass that runs now gives the gradients that are wanted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gradcheck.diagnose.sample import Sample
+from gradcheck.slips.record import Gradients, Rerun
+
+# What is left of the error is rounding, of a sum in another order say.
+_GONE, _KEPT = 1e-6, 1e-9
+
+
+@dataclass
+class Trial:
+    """Samples, which of them are wanted right, and how long to try. What is right already must stay so."""
+
+    rerun: Rerun
+    samples: Mapping[str, Sample]
+    wanted: frozenset[str]
+    end: float
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return time.perf_counter() > self.end
+
+    @cached_property
+    def failing(self) -> frozenset[str]:
+        """The parameters whose gradients are wrong."""
+        return frozenset(name for name, sample in self.samples.items() if sample.failing)
+
+    def succeeds(self) -> tuple[str, ...]:
+        """Return the wrong gradients that are right now; () where not all that are wanted are."""
+        claimed = self._claimed()
+        needed = [name for name, sample in self.samples.items() if name in self.wanted or not sample.failing]
+        if not all(_is_right(claimed.get(name), self.samples[name]) for name in needed):
+            return ()
+        failing = [name for name in self.samples if name in self.failing]
+        return tuple(name for name in failing if _is_right(claimed.get(name), self.samples[name]))
+
+    def moves(self) -> dict[str, bool] | None:
+        """Return which gradients are not what they were; None where there are none."""
+        claimed = self._claimed()
+        if not claimed:
+            return None
+        return {name: _differs(claimed.get(name), sample) for name, sample in self.samples.items()}
+
+    def confirmed(self) -> bool:
+        """Whether it does so again after a fresh forward pass: what was tried before may have left something."""
+        if self.rerun.forward is not None:
+            self.rerun.forward()
+        return bool(self.succeeds())
+
+    def _claimed(self) -> Gradients:
+        try:
+            return self.rerun.gradients()
+        except Exception:  # a changed program may raise anything
+            return {}
+
+
+def _is_right(claimed: Any, sample: Sample) -> bool:
+    if claimed is None or np.shape(claimed) != sample.shape:
+        return False
+    given = np.asarray(claimed)
+    if given.dtype.kind not in "fciu" or not np.isfinite(given).all():
+        return False
+    left = np.abs(sample.at(given) - sample.true)
+    largest = float(np.abs(sample.true).max(initial=0.0))
+    before = 0.0 if sample.misshapen else float(np.abs(sample.error).max(initial=0.0))
+    return bool((left <= sample.noise + _KEPT * largest + _GONE * before).all())
+
+
+def _differs(claimed: Any, sample: Sample) -> bool:
+    """Whether a gradient is another one than was claimed first."""
+    if claimed is None or np.shape(claimed) != sample.claimed.shape:
+        return True
+    return not np.allclose(claimed, sample.claimed, rtol=1e-9, atol=0.0, equal_nan=True)
