@@ -346,7 +346,8 @@ def _at_the_end_of_the_domain(line: Line, step: float, noise: float) -> Estimate
             if value is not None and base is not None:
                 table.add(h, sign * total(line.weighted(value - base)) / h)
         if len(table.rows) >= 4 and not table.diverges():
-            value_, bound, _ = table.best()
+            # two powers that are no whole ones may stand still against each other on the way to 0
+            value_, bound, _ = table.best(consistent=True)
             candidate = _smooth(value_, bound, line, table, "one-sided: the domain ends here")
             best = candidate if best is None or candidate.uncertainty < best.uncertainty else best
     if best is None:
