@@ -17,6 +17,10 @@ from gradcheck.report.records import Step
 # Rounding error of an extrapolated entry against that of its last quotient: the weights of Neville's
 # scheme with ratio 2 sum to at most 1.94 in absolute value (ratio 2, p = 2); one-sided ones to 8.26.
 _AMPLIFICATION = {2: 2.0, 1: 9.0}
+# So many standard deviations of noise lie between a quotient and an entry that it denies. The deviation is
+# read from some thirteen points less four parameters, and half a dozen quotients are asked: beyond four of it
+# lies one in a thousand tables, whose bar is then thousands of times too wide; beyond six none of 10,000 did.
+_DENIES = 6
 
 
 @dataclass
@@ -74,7 +78,7 @@ class Table:
         for k in range(i + 1, len(self.rows)):
             own, above = self.rows[k][0], self.rows[k - 1][0]
             error = 2 * abs(own - above) / ((self.steps[k - 1] / self.steps[k]) ** self.power - 1)
-            error += 4 * scatter / self.steps[k]
+            error += _DENIES * scatter / self.steps[k]
             if abs(entry - own) > error:
                 most = max(most, abs(entry - own) + error)
         return most
