@@ -345,6 +345,13 @@ def detectable(exam: Examination, name: str, probes: Sequence[Probe]) -> float |
     return directions.detectable_by(bars, size) if size > min(bars, default=math.inf) else None
 
 
+def sees(exam: Examination, name: str, probes: Sequence[Probe], relative: float) -> bool:
+    """Whether probes see a relative error of a leaf's gradient: ``detectable``, for less."""
+    bars = [probe.uncertainty for probe in probes]
+    size = min((exam.size(probe.pulled, name) for probe in probes), default=0.0)
+    return size > min(bars, default=math.inf) and directions.see(bars, relative * size)
+
+
 def result(exam: Examination, finding: Finding, dtype: str) -> ParameterResult:
     """Return the parameter's record as far as numbers go; diagnosis and plots are added by others."""
     return ParameterResult(

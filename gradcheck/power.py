@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 # Seconds that effort="auto" may spend beyond the directions over all leaves together.
 AUTO_SECONDS = 5.0
-# So many directions see an error as large as their resolution, which is what looking at entries sees; fewer
+# So many directions see an error as large as their error bar, which is what looking at entries sees; fewer
 # do for a leaf of fewer entries, which cost as much each. With the same probability two see 32 times smaller
 # errors than one, four 178 times.
-_MOST, _FEW = 31, 4
+_MOST, _FEW = 48, 4
 # Leaves that no number of directions sees as well as their tolerance asks are moved apart all the same where
 # the error bar would be this much narrower: a share of the shared one. Of a gradient of zeros, whose size
 # says nothing, less.
@@ -104,11 +104,11 @@ def _wanting(
     outcome: Outcome, names: Sequence[str], made: Mapping[str, list[Probe]], plans: Mapping[str, _Plan]
 ) -> list[str]:
     """Return the leaves for which more directions are planned than have been needed so far."""
-    least = {name: findings.detectable(outcome.exam, name, made[name]) for name in names}
     return [
         name
-        for name, seen in least.items()
-        if len(made[name]) < plans[name].most and (seen is None or seen > outcome.tolerances[name].relative)
+        for name in names
+        if len(made[name]) < plans[name].most
+        and not findings.sees(outcome.exam, name, made[name], outcome.tolerances[name].relative)
     ]
 
 

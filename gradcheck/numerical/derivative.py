@@ -46,6 +46,8 @@ _EVEN = 29.0
 _GOOD = 0.4
 # Jumps up to this power of epsilon (6e-6 in float64), as a share of outputs or inputs, are rounding.
 _FINE = 1 / 3
+# Jumps of so many sizes are looked for, ever larger ones further away.
+_KINDS = 4
 # The second opinion: a one-sided slope at this power of epsilon (1e-6 in float64), corrected by the curvature
 # seen at the second rung, which leaves 1e-12 of truncation and 1e-9 of rounding. On the ladder it agrees
 # where it differs from the estimate by no more than this power of epsilon (9e-8), as a share.
@@ -267,8 +269,10 @@ def _long_way(
     table.scatter = roundoff.measured(line, epsilon, near)
     table.noise = noise = max(noise, 3 * table.scatter)
     value, bound, at = table.best(consistent=True)
-    jump = jumps.nearest(line, table, value, at)
-    if 0 < jump <= epsilon**_FINE * max(float(abs(base).max()), line.inputs):
+    for _ in range(_KINDS):  # each output may have jumps of a size of its own
+        jump = jumps.nearest(line, table, value, at)
+        if not noise < jump <= epsilon**_FINE * max(float(abs(base).max()), line.inputs):
+            break
         table.scatter, table.noise, noise = jump, jump, jump
         value, bound, at = table.best(consistent=True)
     if _unsettled(line, claimed, value, bound, epsilon, noise):
@@ -367,7 +371,8 @@ def _at_the_end_of_the_domain(line: Line, step: float, noise: float) -> Estimate
             if value is not None and base is not None:
                 table.add(h, sign * total(line.weighted(value - base)) / h)
         if len(table.rows) >= 4 and not table.diverges():
-            value_, bound, _ = table.best()
+            # two powers that are no whole ones may stand still against each other on the way to 0
+            value_, bound, _ = table.best(consistent=True)
             candidate = _smooth(value_, bound, line, table, "one-sided: the domain ends here")
             best = candidate if best is None or candidate.uncertainty < best.uncertainty else best
     if best is None:

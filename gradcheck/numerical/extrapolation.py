@@ -17,6 +17,10 @@ from gradcheck.report.records import Step
 # Rounding error of an extrapolated entry against that of its last quotient: the weights of Neville's
 # scheme with ratio 2 sum to at most 1.94 in absolute value (ratio 2, p = 2); one-sided ones to 8.26.
 _AMPLIFICATION = {2: 2.0, 1: 9.0}
+# So many standard deviations of noise lie between a quotient and an entry that it denies. The deviation is
+# read from some thirteen points less four parameters, and half a dozen quotients are asked: beyond four of it
+# lies one in a thousand tables, whose bar is then thousands of times too wide; beyond six none of 10,000 did.
+_DENIES = 6
 
 
 @dataclass
@@ -47,12 +51,14 @@ class Table:
         """Return (estimate, bound, step) of the entry with the least bound.
 
         ``consistent`` widens the bound of each entry by what the quotients of smaller steps contradict it:
-        large steps may agree with each other on the far side of a kink, or in step with an oscillation.
+        large steps may agree with each other on the far side of a kink, or in step with an oscillation. One-
+        sided ones at the end of a domain may stand still where two powers turn against each other.
         """
+        denied = self._contradiction if self.power == 2 else self._drift
         candidates = [
             (
                 self.rows[i][j],
-                self._bound(i, j) + (self._contradiction(i, j) if consistent else 0.0),
+                self._bound(i, j) + (denied(i, j) if consistent else 0.0),
                 self.steps[i],
             )
             for i in range(len(self.rows))
@@ -64,7 +70,7 @@ class Table:
         """Return how far an entry may lie from a smaller step's quotient that denies it; 0 where none does.
 
         A quotient's own error is twice what a smooth function leaves, which is a known share of its distance
-        to the one before, and four standard deviations of noise. Not the whole distance: it is large wherever
+        to the one before, and some standard deviations of noise. Not the whole distance: it is large wherever
         a kink lies between the two steps, and there the smaller step is the one to believe.
         """
         entry, most = self.rows[i][j], 0.0
@@ -72,10 +78,24 @@ class Table:
         for k in range(i + 1, len(self.rows)):
             own, above = self.rows[k][0], self.rows[k - 1][0]
             error = 2 * abs(own - above) / ((self.steps[k - 1] / self.steps[k]) ** self.power - 1)
-            error += 4 * scatter / self.steps[k]
+            error += _DENIES * scatter / self.steps[k]
             if abs(entry - own) > error:
                 most = max(most, abs(entry - own) + error)
         return most
+
+    def _drift(self, i: int, j: int) -> float:
+        """Return how far entries of smaller steps in its column have moved away from one, beyond rounding.
+
+        To that comes what they have yet to go: however small its factor, the least power has the last word.
+        """
+        most, last = 0.0, 0.0
+        for k in range(i + 1, len(self.rows)):
+            noise = self.noise / self.steps[k] * (1.0 if j == 0 else _AMPLIFICATION[self.power])
+            change = abs(self.rows[k][j] - self.rows[k - 1][j])
+            most = max(most, abs(self.rows[k][j] - self.rows[i][j]) - noise)
+            if change > 2 * noise:
+                last = self._slowness(k, j) * change
+        return most + last
 
     def _bound(self, i: int, j: int) -> float:
         row, entry = self.rows[i], self.rows[i][j]

@@ -8,12 +8,14 @@ But at a kink the outputs are continuous, and where the rounding changes they ju
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gradcheck.numerical.extrapolation import Table
 from gradcheck.numerical.line import Line, total
 
-# Quotients that part from the estimate at one rung, and from there to the next by no more than this many
-# times that, do not follow a power of the step, as those of a smooth function do (3 or 63 times).
-_FLAT = 1.5
+# Quotients that part from the estimate at one rung, and from there to the next by no more than this share of
+# what they would if they followed the square of the step, are not those of a smooth function.
+_FLAT = 0.5
 # Halvings of the interval in which the outputs leave the tangent: after so few, a continuous function changes
 # by less than this share of the distance that it goes; after so many it also does where a kink lies at the
 # interval's far end. Eight jumps may share the distance.
@@ -28,10 +30,10 @@ def nearest(line: Line, table: Table, value: float, at: float) -> float:
     """Return the size of the jump of <u, y> nearest to 0 among larger steps than ``at``, 0 if there is none.
 
     ``value`` is the slope that the steps up to ``at`` agree on. Costs no evaluation on smooth ground, about
-    thirteen at a jump, about six at a kink.
+    thirteen at a jump, about six for each kink.
     """
-    parted = _parting(table, value, at)
-    return between(line, value, *parted) if parted else 0.0
+    found = (between(line, value, low, high) for low, high in _partings(table, value, at))
+    return next((jump for jump in found if jump), 0.0)
 
 
 def between(line: Line, value: float, low: float, high: float) -> float:
@@ -55,15 +57,18 @@ def between(line: Line, value: float, low: float, high: float) -> float:
     return abs(far - near)
 
 
-def _parting(table: Table, value: float, at: float) -> tuple[float, float] | None:
-    """Return the neighbouring steps between which quotients begin to differ from the value, if suddenly."""
+def _partings(table: Table, value: float, at: float) -> Iterator[tuple[float, float]]:
+    """Yield the neighbouring steps between which quotients suddenly begin to differ from the value.
+
+    What differs a little from there on may be smaller jumps, of another output; those are known already.
+    """
     for k in range(len(table.steps) - 2, 0, -1):
         step = table.steps[k]
         apart = abs(table.rows[k][0] - value)
-        if step > at and apart * step > _CLEAR * table.noise:
-            further = abs(table.rows[k - 1][0] - table.rows[k][0])
-            return (table.steps[k + 1], step) if further <= _FLAT * apart else None
-    return None
+        further = abs(table.rows[k - 1][0] - table.rows[k][0])
+        smooth = (table.steps[k - 1] / step) ** 2 - 1
+        if step > at and apart * step > _CLEAR * table.noise and further <= _FLAT * smooth * apart:
+            yield table.steps[k + 1], step
 
 
 def _off(line: Line, slope: float, t: float) -> float | None:

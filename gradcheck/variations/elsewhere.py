@@ -16,17 +16,22 @@ from gradcheck import conventions, judge
 from gradcheck.examination import Examination
 from gradcheck.findings import Finding
 from gradcheck.options import Options
-from gradcheck.pipeline import examine_subject
+from gradcheck.pipeline import Outcome, examine_subject
 from gradcheck.report.records import Blame, VariationResult, Verdict
 from gradcheck.subjects.torch import TorchSubject, tree
 from gradcheck.subjects.torch.backward import BackwardError
+from gradcheck.variations import onset
 from gradcheck.variations.base import Context, Skip, failed, passed
 
 # What may be spent on single entries at one such point.
 _LOCATE_SECONDS = 0.3
 _INDICES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 # exp(1000) is infinite in float64, too.
-_EXPONENT, _MOST = 1000.0, 1e4
+_EXPONENT, _AT_LEAST, _MOST = 1000.0, 100.0, 1e4
+_GRADUAL = (
+    "claimed and numerical derivatives part little by little on the way there, as rounding makes them, and "
+    "iterations that no longer settle: not judged"
+)
 # What ``reshape(-1, features)`` raises with no features: an axis that may be empty for no model.
 _AMBIGUOUS = "cannot reshape tensor of 0 elements"
 # A singular matrix, which a forward pass may take by chance of rounding: the end of its domain.
@@ -40,15 +45,22 @@ _ALONE = 4
 
 # Takes an input and its number among the inputs.
 Change = Callable[[torch.Tensor, int], torch.Tensor]
+# Takes a share of the way to a change, from 0 to 1.
+Way = Callable[[float], Change]
 
 
 def at(
-    context: Context, label: str, change: Change, within: float = math.inf, may_raise: bool = False
+    context: Context,
+    label: str,
+    change: Change,
+    within: float = math.inf,
+    may_raise: bool = False,
+    way: Way | None = None,
 ) -> VariationResult | None:
     """Verify the subject with its inputs changed; None where it has no value there.
 
     ``within``: how many times as large outputs may be as the given ones. ``may_raise``: whether a backward
-    pass that raises there says that the function is not meant for it.
+    pass that raises there says that the function is not meant for it. ``way``: the changes on the way there.
     """
     subject = _moved(context.subject, change)
     if subject is None:
@@ -60,7 +72,7 @@ def at(
             return None
         if not _usable(subject) or _largest(subject) > within * (_largest(context.subject) or math.inf):
             return None
-        return judge_subject(context, subject, label, may_raise=may_raise)
+        return judge_subject(context, subject, label, may_raise=may_raise, way=way)
 
 
 def value_time(context: Context, change: Change) -> float | None:
@@ -133,12 +145,17 @@ def _largest(subject: TorchSubject) -> float:
 
 
 def judge_subject(
-    context: Context, subject: TorchSubject, label: str, search: bool = True, may_raise: bool = False
+    context: Context,
+    subject: TorchSubject,
+    label: str,
+    search: bool = True,
+    may_raise: bool = False,
+    way: Way | None = None,
 ) -> VariationResult | None:
     """Verify a started subject that is not the user's own; None where it is no circumstance.
 
     Without ``search`` for the guilty operation, a discrepancy away from kinks is believed as it is.
-    ``may_raise``: see ``at``.
+    ``may_raise`` and ``way``: see ``at``.
     """
     subject.coarsen(context.subject.epsilon)
     inside = "float32" if subject.epsilon >= judge.SINGLE else "float64"
@@ -168,10 +185,29 @@ def judge_subject(
         return passed(
             label, f"with {label}: every operation alone is right, at a point where not all are smooth"
         )
+    if way is not None and _is_gradual(context, subject, outcome, way):
+        return passed(label, f"with {label}: {_GRADUAL}")
     message = f"with {label}, the gradient of {wrong[0]} is wrong{_numbers(outcome.findings[wrong[0]])}"
     if blames:
         message += f"; enters at {blames[0].location}, {blames[0].operation}"
     return failed(label, message, wrong)
+
+
+def _is_gradual(context: Context, subject: TorchSubject, outcome: Outcome, way: Way) -> bool:
+    """Whether what is wrong there, numbers and nothing else, came little by little on the way."""
+    wrong = [outcome.findings[name] for name in outcome.failing]
+    if not wrong or any(finding.message for finding in wrong):
+        return False
+
+    def on_the_way(share: float) -> TorchSubject | None:
+        moved = _moved(context.subject, way(share))
+        if moved is not None:
+            moved.coarsen(subject.epsilon)
+        return moved
+
+    return all(
+        onset.is_gradual(on_the_way, finding, outcome.pulls[0], context.options.seed) for finding in wrong
+    )
 
 
 def _numbers(finding: Finding) -> str:
@@ -217,15 +253,19 @@ def _ties(t: torch.Tensor, _: int) -> torch.Tensor:
     return t.clone() if t.is_complex() or t.numel() < 2 else (t / step).round() * step
 
 
-def _large(t: torch.Tensor, _: int) -> torch.Tensor:
-    """Multiply until there is a number as large as 1000, of either sign where both occur.
+def _multiplied(factor: Callable[[torch.Tensor], float]) -> Way:
+    return lambda share: _floats(lambda t, _: t * factor(t) ** share)
+
+
+def _large(t: torch.Tensor) -> float:
+    """Return a factor that makes some number as large as 1000, of either sign where both occur.
 
     Its exponential is beyond every number format.
     """
     if not t.numel() or t.is_complex():
-        return t * 100.0
+        return _AT_LEAST
     sides = [side for side in (float(t.max()), -float(t.min())) if side > 0]
-    return t * max(100.0, min(_EXPONENT / min(sides), _MOST) if sides else 0.0)
+    return max(_AT_LEAST, min(_EXPONENT / min(sides), _MOST) if sides else 0.0)
 
 
 def _whole_and_empty(t: torch.Tensor, _: int) -> torch.Tensor:
@@ -259,10 +299,14 @@ SPECIAL: Mapping[str, Change] = {
     "some zeros": _floats(_some_zeros),
     "ties": _floats(_ties),
     "signs flipped": _floats(lambda t, _: -t),
-    "large magnitudes": _floats(_large),
+    "large magnitudes": _multiplied(_large)(1.0),
     "repeated indices": _one_index,
     "zero indices": _zero_index,
     "whole and empty masks": _whole_and_empty,
+}
+# Where there is a way to a special value, of points that are none: it, and one to try where that is too far.
+_WAYS: Mapping[str, tuple[Way, ...]] = {
+    "large magnitudes": (_multiplied(_large), _multiplied(lambda _: _AT_LEAST))
 }
 
 
@@ -270,18 +314,18 @@ def special(label: str) -> Callable[[Context], VariationResult]:
     """Return the variation that puts one kind of special value into the inputs."""
 
     def variation(context: Context) -> VariationResult:
-        change = SPECIAL[label]
+        change, ways = SPECIAL[label], _WAYS.get(label, ())
         if label == "large magnitudes" and context.subject.epsilon > _HALF:
             raise Skip("differences of large numbers in half precision tell nothing")
         inputs = list(context.subject.inputs.values())
         places = [i for i, t in enumerate(inputs) if not _unchanged(t, change(t.detach(), i))]
         if not places:
             raise Skip("no input has a place for them")
-        result = at(context, label, change)
-        if result is None and label == "large magnitudes":
-            result = at(context, label, _floats(lambda t, _: t * 100.0))
+        result = at(context, label, change, way=ways[0] if ways else None)
+        for way in ways[1:]:
+            result = result or at(context, label, way(1.0), way=way)
         if result is None and len(places) > 1:
-            result = _one_by_one(context, label, change, places[:_ALONE])
+            result = _one_by_one(context, label, places[:_ALONE])
         if result is None:
             raise Skip("the forward pass has no value there")
         return result
@@ -289,14 +333,14 @@ def special(label: str) -> Callable[[Context], VariationResult]:
     return variation
 
 
-def _one_by_one(
-    context: Context, label: str, change: Change, places: Sequence[int]
-) -> VariationResult | None:
+def _one_by_one(context: Context, label: str, places: Sequence[int]) -> VariationResult | None:
     """Change one input after the other where the function has no value with all of them changed."""
     names = list(context.subject.inputs)
+    way = next(iter(_WAYS.get(label, ())), None)
     done = []
     for place in places:
-        result = at(context, f"{label} in {names[place]}", _only(change, place))
+        alone = None if way is None else _along_one(way, place)
+        result = at(context, f"{label} in {names[place]}", _only(SPECIAL[label], place), way=alone)
         if result is not None and result.verdict is Verdict.FAIL:
             return failed(label, result.message, result.parameters)
         done += [result] if result is not None else []
@@ -305,6 +349,10 @@ def _one_by_one(
 
 def _only(change: Change, place: int) -> Change:
     return lambda t, number: change(t, number) if number == place else t
+
+
+def _along_one(way: Way, place: int) -> Way:
+    return lambda share: _only(way(share), place)
 
 
 def _unchanged(before: torch.Tensor, after: torch.Tensor) -> bool:

@@ -62,12 +62,19 @@ def test_the_inner_product_is_real_and_has_a_typical_size():
     )
 
 
-@pytest.mark.parametrize("count", [1, 2])
+def _bars_of_wrong_claims(bars, generator, shape):
+    """Return bars as wide as a wrong claim may make them."""
+    times, shares = np.transpose(directions._WIDENED)
+    return bars * generator.choice(times, p=shares, size=shape)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 20, 60])
 def test_what_is_called_detectable_is_detected(count):
-    generator = np.random.default_rng(0)
-    error = directions.detectable(0.1, 1.0, count, probability=0.9)
-    seen = (np.abs(error * generator.standard_normal((40000, count))) > 0.1).any(axis=1).mean()
-    assert seen == pytest.approx(0.9, abs=0.02)
+    generator, shape = np.random.default_rng(0), (40000, count)
+    error = directions.detectable(0.1, 1.0, count, probability=0.99)
+    bars = _bars_of_wrong_claims(0.1, generator, shape)
+    seen = (np.abs(error * generator.standard_normal(shape)) > bars).any(axis=1).mean()
+    assert seen == pytest.approx(0.99, abs=0.002)
 
 
 @pytest.mark.parametrize("arguments", [(0.1, 1.0, 0), (0.1, 0.0, 2), (np.inf, 1.0, 2), (np.nan, 1.0, 2)])
@@ -75,17 +82,20 @@ def test_nothing_is_promised_without_grounds(arguments):
     assert directions.detectable(*arguments) is None
 
 
-def test_directions_of_several_resolutions_see_as_much_together():
-    generator = np.random.default_rng(0)
-    resolutions = np.array([0.05, 0.1, 0.2])
-    error = directions.detectable_by(list(resolutions), 1.0, probability=0.99)
-    seen = (np.abs(error * generator.standard_normal((40000, 3))) > resolutions).any(axis=1).mean()
-    assert seen == pytest.approx(0.99, abs=0.003)
+def test_directions_of_several_error_bars_see_as_much_together():
+    generator, shape = np.random.default_rng(0), (40000, 3)
+    bars = np.array([0.05, 0.1, 0.2])
+    error = directions.detectable_by(list(bars), 1.0, probability=0.99)
+    wide = _bars_of_wrong_claims(bars, generator, shape)
+    seen = (np.abs(error * generator.standard_normal(shape)) > wide).any(axis=1).mean()
+    assert seen == pytest.approx(0.99, abs=0.002)
+    assert directions.see(bars, 1.01 * error, 0.99)
+    assert not directions.see(bars, 0.99 * error, 0.99)
 
 
 def test_a_direction_too_coarse_to_tell_anything_takes_nothing_away():
     alone = directions.detectable(1e-9, 1.0, 2)
-    assert directions.detectable_by([1e-9, 1e-9, 1.0], 1.0) == pytest.approx(alone)
+    assert directions.detectable_by([1e-9, 1e-9, 1.0], 1.0) == pytest.approx(alone, rel=1e-3)
 
 
 @pytest.mark.parametrize("error", [1e-9, 1e-6, 1e-3])

@@ -42,3 +42,32 @@ def test_a_function_that_ends_at_the_point_itself_has_a_one_sided_derivative():
         estimate = derivative(lambda t: [np.sqrt(np.array([t])) ** 2 + np.exp(t)], [np.ones(1)])
     assert estimate.resolved
     assert abs(estimate.value - 2.0) <= estimate.uncertainty < 1e-3
+
+
+def _turning(t):  # its quotient turns at 4e-5: the first term falls below its tangent, the other rises
+    return 0.0 if t == 0 else (0.93 * t) ** (1 + 1.81 * t) + (0.365 * t) ** (1.5 - 0.986 * t)
+
+
+def test_two_powers_that_turn_against_each_other_do_not_stand_still():
+    def outputs(t):
+        if t < 0:
+            raise ValueError
+        return [np.array([_turning(t)])]
+
+    estimate = derivative(outputs, [np.ones(1)])
+    assert abs(estimate.value - 0.93) <= estimate.uncertainty < 1e-3
+
+
+def test_powers_that_are_no_whole_ones_leave_the_bar_honest():
+    generator, within = np.random.default_rng(1), []
+    for _ in range(300):
+        powers, factors = 1 + generator.uniform(0.1, 2.5, 3), generator.normal(size=3)
+        slope = generator.normal()
+
+        def outputs(t, powers=powers, factors=factors, slope=slope):
+            with np.errstate(all="ignore"):
+                return [np.array([1 + slope * t + np.sum(factors * np.float64(t) ** powers)])]
+
+        estimate = derivative(outputs, [np.ones(1)])
+        within.append(not estimate.resolved or abs(estimate.value - slope) <= estimate.uncertainty)
+    assert np.mean(within) >= 0.98

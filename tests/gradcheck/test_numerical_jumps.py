@@ -46,3 +46,25 @@ def test_the_slope_between_two_roundings_is_not_taken_for_that_of_the_function(c
 
     estimate = derivative(lambda t: [rounded(t)], [np.ones(1)], claimed=claimed)
     assert abs(estimate.value - 0.3) <= estimate.uncertainty < 1e-4
+
+
+def _excess(seed, wrong):
+    """Return the error, in bars, of the slope of log(1 - p): the nearer p to 1, the larger are its jumps."""
+    generator = np.random.default_rng(seed)
+    x, signs = generator.uniform(12, 27, 4), np.array([1, -1, 1, -1])
+    v = x * generator.normal(size=4)
+
+    def outputs(t):
+        p = 1 / (1 + np.exp(-(x + t * v)))
+        return [np.log(1 - p)]
+
+    true = float(np.sum(-signs * v / (1 + np.exp(-x))))
+    estimate = derivative(outputs, [signs], claimed=true * wrong)
+    return abs(estimate.value - true) / estimate.uncertainty if estimate.resolved else 0.0
+
+
+@pytest.mark.parametrize("wrong", [1.0, 1.001])
+def test_jumps_of_several_sizes_are_all_seen(wrong):
+    excess = np.array([_excess(seed, wrong) for seed in range(200)])
+    assert np.mean(excess > 1) < 0.05
+    assert excess.max() < 20
