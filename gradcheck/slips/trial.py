@@ -53,7 +53,7 @@ class Trial:
         return {name: _differs(claimed.get(name), sample) for name, sample in self.samples.items()}
 
     def confirmed(self) -> bool:
-        """Whether it does so again after a fresh forward pass: what was tried before may have left something."""
+        """Whether it does so again after a fresh forward pass: others may have left something."""
         if self.rerun.forward is not None:
             self.rerun.forward()
         return bool(self.succeeds())
