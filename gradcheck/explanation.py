@@ -23,6 +23,8 @@ _LISTED = 8
 _POINTS = 400
 # Seconds for a search of the source, where numbers name the mistake, and where they do not.
 _SEARCHED, _SEARCHED_WELL = 0.3, 1.5
+# What takes longer, in seconds, cannot be run often enough for that.
+_SLOW = 0.1
 _CELLS = 32
 # A gradient of another shape than its parameter: at most this many entries, and seconds, to find out why.
 _RESHAPED, _RESHAPED_SECONDS = 512, 2.0
@@ -64,7 +66,8 @@ def explain(outcome: Outcome, facts: Facts) -> Findings:
     """Name the mistakes behind the failing parameters, all parameters seen together."""
     seen = {name: finding for name, finding in outcome.findings.items() if not finding.by_directions}
     discrepancies = {name: _discrepancy(outcome, finding) for name, finding in seen.items()}
-    if facts.rerun is None or not outcome.failing:
+    slow = max(outcome.exam.seconds_per_evaluation, outcome.exam.seconds_per_pull) > _SLOW
+    if facts.rerun is None or slow or not outcome.failing:
         return diagnose(discrepancies, facts)
     found = diagnose(discrepancies, replace(facts, narrow=narrow_somewhere(facts.rerun)))
     unnamed = [name for name in outcome.failing if name in seen and not _is_named(found.of(name))]

@@ -19,6 +19,8 @@ from gradcheck.subjects.torch import TorchSubject
 
 # Larger arrays are not looked at.
 _LARGEST = 100_000
+# With more entries of the leaves the backward pass is not run again with changes in it.
+_RERUN = 1_000_000
 
 
 def gather(subject: TorchSubject, outcome: Outcome) -> Facts:
@@ -39,10 +41,15 @@ def gather(subject: TorchSubject, outcome: Outcome) -> Facts:
     )
 
 
-def _rerun(outcome: Outcome) -> Rerun:
-    """Return how the backward pass is run again, under the cotangents whose gradients are explained."""
+def _rerun(outcome: Outcome) -> Rerun | None:
+    """Return how the backward pass is run again, under the cotangents whose gradients are explained.
+
+    None of a large computation, which is not run a thousand times.
+    """
     exam, pulled = outcome.exam, _pulled(outcome)
     subject = exam.subject
+    if sum(value.size for value in exam.values.values()) > _RERUN:
+        return None
     before = {name: tensor.detach().clone() for name, tensor in subject.variables.items()}
 
     def gradients() -> Mapping[str, np.ndarray | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -23,7 +22,7 @@ from gradcheck.slips.reached import functions_of, reached
 from gradcheck.slips.record import Rerun, Slip
 from gradcheck.slips.setting import Setting, set_in
 from gradcheck.slips.source import compiled, may_run_on, running, source_of
-from gradcheck.slips.trial import Trial
+from gradcheck.slips.trial import Clock, Trial
 
 T = TypeVar("T")
 # A product of two axes that are longer would be large.
@@ -41,7 +40,7 @@ def find_slip(
     if any(not _is_small(sample) for sample in samples.values()):
         return None
     failing = [name for name, sample in samples.items() if sample.failing]
-    trial = Trial(rerun, samples, frozenset(wanted or failing), time.perf_counter() + seconds)
+    trial = Trial(rerun, samples, frozenset(wanted or failing), Clock(seconds))
     with _quietly():
         try:
             return _searched(_settings(rerun), trial)

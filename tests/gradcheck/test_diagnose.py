@@ -498,3 +498,27 @@ def test_a_row_of_a_million_entries_is_described():
     claimed = true.copy()
     claimed[-1] = 0
     assert "the last row" in first(claimed, true).message
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [
+        (1 / np.log(2), "is the factor ln 2 of a power of 2 forgotten?"),
+        (np.log(2), "is the factor 1/ln 2 of a logarithm to base 2 forgotten?"),
+        (1 / np.log(10), "is the factor ln 10 of a power of 10 forgotten?"),
+        (np.log(10), "is the factor 1/ln 10 of a logarithm to base 10 forgotten?"),
+    ],
+)
+def test_the_logarithm_that_is_forgotten_is_named(ratio, words):
+    true = np.random.default_rng(0).normal(size=7)
+    found = diagnose({"x": Discrepancy("x", ratio * true, true, 1e-12)}, Facts())
+    assert found.headline.message.endswith(words)
+
+
+def test_a_plain_fraction_is_not_made_of_a_length_by_coincidence():
+    true = np.random.default_rng(0).normal(size=7)
+    wrong = {"w": Discrepancy("w", 0.02 * true, true, 1e-12)}
+    message = diagnose(wrong, Facts(arrays={"x": np.ones((25, 7))})).headline.message
+    assert message == "w's gradient is 0.02 times the true one in all 7 entries."
+    named = diagnose(wrong, Facts(numbers={"the batch size": 50})).headline.message
+    assert "1/50, and 50 is the batch size" in named
