@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from gradcheck import contributions
 from gradcheck.diagnose import Facts
@@ -44,11 +45,12 @@ def gather(subject: TorchSubject, outcome: Outcome) -> Facts:
 def _rerun(outcome: Outcome) -> Rerun | None:
     """Return how the backward pass is run again, under the cotangents whose gradients are explained.
 
-    None of a large computation, which is not run a thousand times.
+    None of a large computation, which is not run a thousand times, and where tensors are no plain arrays.
     """
     exam, pulled = outcome.exam, _pulled(outcome)
     subject = exam.subject
-    if sum(value.size for value in exam.values.values()) > _RERUN:
+    plain = all(tensor.layout is torch.strided for tensor in subject.variables.values())
+    if not plain or sum(value.size for value in exam.values.values()) > _RERUN:
         return None
     before = {name: tensor.detach().clone() for name, tensor in subject.variables.items()}
 

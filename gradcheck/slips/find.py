@@ -47,7 +47,8 @@ def find_slip(
         except Exception:  # a report of a wrong gradient must not fail because an explanation of it does
             return None
         finally:
-            rerun.restore()
+            with contextlib.suppress(Exception):  # as above
+                rerun.restore()
 
 
 def _is_small(sample: Sample) -> bool:
