@@ -13,8 +13,7 @@ import numpy as np
 from gradcheck.examination import Examination, Pulled
 from gradcheck.judge import Tolerance
 from gradcheck.locate import Entries, entry_direction, entry_probe
-from gradcheck.numerical import directions
-from gradcheck.numerical.line import Line, total
+from gradcheck.numerical import directions, stairs
 from gradcheck.subjects.base import Array
 
 # Of several wrong entries, this many of the worst are confirmed.
@@ -28,8 +27,6 @@ _NEARBY = 1e-4
 _NEARER = 0.5
 # Much smaller steps: this power of epsilon (5e-7 in float64) of the first.
 _CLOSER = 0.4
-# Steps between which a change that has a slope would shrink, and the share of outputs that is no rounding.
-_WITHIN, _FAR = (2.0**-22, 2.0**-32), 1e-3
 # Entries beyond this are moved by steps in which something may turn.
 _LARGE = 1e3
 # A discrepancy that differs by no more than this share is the same.
@@ -88,7 +85,9 @@ def _much_closer(
         return ""
     i, step = int(entries.flat[row]), scale * float(exam.subject.epsilon**_CLOSER)
     claimed, expected = entries.claimed[row], entries.expected[row]
-    if scale > _LARGE and _as_far_within(exam.line(entry_direction(exam, name, i, scale), pulled)):
+    if scale > _LARGE and stairs.moves_as_far_within(
+        exam.line(entry_direction(exam, name, i, scale), pulled)
+    ):
         return "unclear"
     direction = entry_direction(exam, name, i, step)
     if _stands(exam.residual(pulled, direction), (claimed - expected) * step):
@@ -105,16 +104,6 @@ def _stands(residual: tuple[float, float], apart: float) -> bool:
     """Whether two evaluations give the discrepancy as it was found, or are too few to say another one."""
     found, noise = residual
     return noise > _MUCH * abs(apart) or abs(found - apart) <= _MUCH * abs(apart)
-
-
-def _as_far_within(line: Line) -> bool:
-    """Whether outputs move as far, and far, within a step of 2e-10 as within one of 2e-7: no slope shows."""
-    base = line(0.0)
-    groups = [[line(sign * factor * h) for sign in (1, -1) for factor in (1.0, 1.7)] for h in _WITHIN]
-    if base is None or any(point is None for group in groups for point in group):
-        return False
-    far, near = ([total(abs(line.weighted(point - base))) for point in group] for group in groups)
-    return max(near) > max(0.3 * min(far), _FAR * total(abs(line.weighted(base))))
 
 
 def _jumps_around(

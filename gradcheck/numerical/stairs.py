@@ -14,6 +14,8 @@ _COARSE = 2.0**-20
 # So many steps within a first step of the ladder are a slope, from afar; so near to whole numbers of the
 # smallest change, or its half, are the others where there are steps.
 _SLOPE, _WHOLE = 64, 0.02
+# Steps between which a change that has a slope would shrink, and the share of outputs that is no rounding.
+_WITHIN, _FAR = (2.0**-22, 2.0**-32), 1e-3
 
 
 def step_function(line: Line, epsilon: float, noise: float) -> Estimate | None:
@@ -83,3 +85,13 @@ def jumps_at_once(line: Line, step: float, noise: float) -> bool:
             return False
         changes.append(max(total(abs(line.weighted(side - base))) for side in sides))
     return changes[1] > 0.3 * changes[0] and changes[1] > 1e3 * noise
+
+
+def moves_as_far_within(line: Line) -> bool:
+    """Whether outputs move as far, and far, within a step of 2e-10 as within one of 2e-7: no slope shows."""
+    base = line(0.0)
+    groups = [[line(sign * factor * h) for sign in (1, -1) for factor in (1.0, 1.7)] for h in _WITHIN]
+    if base is None or any(point is None for group in groups for point in group):
+        return False
+    far, near = ([total(abs(line.weighted(point - base))) for point in group] for group in groups)
+    return max(near) > max(0.3 * min(far), _FAR * total(abs(line.weighted(base))))

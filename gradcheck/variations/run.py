@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.subjects.torch.backward import BackwardError
-from gradcheck.variations import cotangents, elsewhere, inputs, repetition, settings, sizes
+from gradcheck.variations import cotangents, inputs, repetition, settings, sizes, special_values
 from gradcheck.variations.base import Context, Skip, Variation, failed
 
 VARIATIONS: dict[str, Variation] = {
@@ -21,7 +21,7 @@ VARIATIONS: dict[str, Variation] = {
     "requires_grad subsets": inputs.requires_grad_subsets,
     "non-contiguous inputs": inputs.layouts,
     "same tensor twice": inputs.same_tensor_twice,
-    **{label: elsewhere.special(label) for label in elsewhere.SPECIAL},
+    **{label: special_values.special(label) for label in special_values.SPECIAL},
     "other settings": settings.other_settings,
     "other sizes": sizes.other_sizes,
 }
@@ -35,7 +35,7 @@ _TYPICAL, _ELSEWHERE = 1.5, 9.0
 _PASSES = {"linearity": 6.0, "cotangent layouts": 3.5, "each output alone": 4.0, "requires_grad subsets": 6.0}
 
 _PYTORCHS_OWN = "skipped: only PyTorch's own operations, and autograd sees all of them"
-_AT_OTHER_POINTS = frozenset(elsewhere.SPECIAL) | {"other settings", "other sizes"}
+_AT_OTHER_POINTS = frozenset(special_values.SPECIAL) | {"other settings", "other sizes"}
 
 
 def run(context: Context, seconds_per_pull: float) -> tuple[VariationResult, ...]:
