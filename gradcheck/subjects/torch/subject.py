@@ -311,6 +311,21 @@ class TorchSubject:
         finally:
             self._put_back()
 
+    def run_beside(self, values: Mapping[str, torch.Tensor]) -> None:
+        """Run forward with the named leaves replaced while an earlier run waits for its backward pass.
+
+        Nothing but the parameters is put back in between: the earlier run's buffers and attributes go on.
+        """
+        try:
+            for name, parameter in self.parameters.items():
+                if name in values:
+                    parameter.data = values[name]
+            args, kwargs = self._filled(self._fresh_inputs(values, self.names, None, _NONE))
+            self.forward_runs += 1
+            self.function(*args, **kwargs)
+        finally:
+            self._put_back()
+
     @contextlib.contextmanager
     def running(
         self,
