@@ -8,6 +8,7 @@ with parts that are concatenated, or queries and keys. There a backward pass mus
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -39,7 +40,8 @@ def other_sizes(context: Context) -> VariationResult:
     if together is not None and together.verdict is Verdict.FAIL:
         return together
     tried = []
-    for result in _apart(context) if context.handwritten else ():
+    late = time.perf_counter() > context.deadline
+    for result in _apart(context) if context.handwritten and not late else ():
         if result.verdict is Verdict.FAIL:
             return failed(NAME, result.message, result.parameters)
         tried.append(result.name)

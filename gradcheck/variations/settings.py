@@ -11,44 +11,35 @@ factor of a layer that scales gradients, is a deviation that somebody wants.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from gradcheck.blame import patches
 from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.subjects.torch import TorchSubject
 from gradcheck.subjects.torch.backward import BackwardError
-from gradcheck.variations import alternatives
+from gradcheck.variations import alternatives, given
 from gradcheck.variations.base import Context, Skip, differing, failed, passed
 from gradcheck.variations.elsewhere import judge_subject
+from gradcheck.variations.given import Setting
 
 # So many neutral numbers, and so many flags, integers and words, are changed, each alone.
 _MOST = 3
+# Among so many numbers the one is looked for that is wrong when all are moved.
+_SOUGHT = 8
 # Outputs that change by less, relative to the largest, tell little: tolerances, seeds of nothing.
 _RESPONDS = 1e-5
-# Tables, tensors that get no gradient, are multiplied by this.
-_MOVED = 0.93
 # A step function is looked for at this distance.
 _STEP = 1e-7
 _HINT = "; is it forgotten in the backward pass, or a constant in its place?"
-_DOUBT = "not judged: a straight-through gradient, or another argument tells the backward pass"
+_DOUBT = "not judged, as the value has steps there, or another argument tells the backward pass"
 
 
-@dataclass(frozen=True, eq=False)
-class Setting:
-    """Where a value is given: to the subject by position or keyword (``cls`` None), or to a Function."""
-
-    cls: Any
-    key: int | str
-    value: Any
-
-    def __str__(self) -> str:
-        if self.cls is not None:
-            return f"argument {self.key} of {self.cls.__qualname__.split('<locals>.')[-1]}"
-        return f"inputs[{self.key}]" if isinstance(self.key, int) else f'kwargs["{self.key}"]'
+class _Refused(Exception):
+    """The forward pass raises."""
 
 
 def other_settings(context: Context) -> VariationResult:
@@ -56,7 +47,7 @@ def other_settings(context: Context) -> VariationResult:
     name = "other settings"
     tried: list[str] = []
     for result in _tries(context):
-        tried.append(result.name)
+        tried.append(result.message or result.name)
         if result.verdict is Verdict.FAIL:
             return failed(name, result.message, result.parameters)
     if not tried:
@@ -68,44 +59,62 @@ def _tries(context: Context) -> Iterator[VariationResult]:
     found = _settings(context)
     numbers = [setting for setting in found if type(setting.value) is float]
     neutral = [setting for setting in numbers if alternatives.is_neutral(setting.value)]
-    yield from _few(_near(context, [setting]) for setting in neutral)
+    yield from _few(context, neutral, _near)
     if not context.handwritten:
         return
-    yield from _numbers(context, [setting for setting in numbers if setting not in neutral])
-    sizes = _sizes(context.subject)
+    yield from _together(context, [setting for setting in numbers if setting not in neutral])
     discrete = [setting for setting in found if type(setting.value) is not float]
-    yield from _few(_another(context, setting, sizes) for setting in discrete)
+    yield from _few(context, discrete, _another)
 
 
-def _few(results: Iterable[VariationResult | None]) -> Iterator[VariationResult]:
-    count = 0
-    for result in results:
+def _few(
+    context: Context,
+    settings: Iterable[Setting],
+    change: Callable[[Context, Setting], VariationResult | None],
+    most: int = _MOST,
+) -> Iterator[VariationResult]:
+    """Change one after the other, until enough of them counted."""
+    for setting in settings:
+        if most == 0 or time.perf_counter() > context.deadline:
+            return
+        result = change(context, setting)
         if result is not None:
             yield result
-            count += 1
-        if count == _MOST:
-            return
+            most -= 1
 
 
-def _numbers(context: Context, settings: list[Setting]) -> Iterator[VariationResult]:
-    """Move all numbers together; one by one where they do not go together, or to find the one at fault."""
-    together = _near(context, settings) if settings else None
-    if len(settings) > 1 and (together is None or together.verdict is Verdict.FAIL):
-        for result in _few(_near(context, [setting]) for setting in settings):
-            yield result
-            if result.verdict is Verdict.FAIL:
-                return
-    if together is not None:
-        yield together
+def _together(context: Context, settings: list[Setting]) -> Iterator[VariationResult]:
+    """Move numbers together, and one by one where that does not go, or goes wrong."""
+    if len(settings) < 2:
+        yield from _few(context, settings, _near)
+        return
+    result = _tried(context, {setting: alternatives.near(setting.value) for setting in settings})
+    if result is not None and result.verdict is Verdict.PASS:
+        yield result
+    else:
+        yield from _few(context, settings, _near, _MOST if result is None else _SOUGHT)
 
 
-def _near(context: Context, settings: list[Setting]) -> VariationResult | None:
-    return _at(context, {setting: alternatives.near(setting.value) for setting in settings})
+def _near(context: Context, setting: Setting) -> VariationResult | None:
+    return _tried(context, {setting: alternatives.near(setting.value)})
 
 
-def _another(context: Context, setting: Setting, sizes: frozenset[int]) -> VariationResult | None:
-    results = (_at(context, {setting: other}) for other in alternatives.others(setting.value, sizes))
-    return next((result for result in results if result is not None), None)
+def _tried(context: Context, changes: Mapping[Setting, Any]) -> VariationResult | None:
+    try:
+        return _at(context, changes)
+    except _Refused:
+        return None
+
+
+def _another(context: Context, setting: Setting) -> VariationResult | None:
+    """Give another value; a third one only where the forward pass refuses the second.
+
+    One less than a limit that is not reached, or than the steps that an iteration needs, is none of them.
+    """
+    for other in alternatives.others(setting.value, _sizes(context.subject)):
+        with contextlib.suppress(_Refused):
+            return _at(context, {setting: other})
+    return None
 
 
 # Where settings are
@@ -113,39 +122,13 @@ def _another(context: Context, setting: Setting, sizes: frozenset[int]) -> Varia
 
 def _settings(context: Context) -> list[Setting]:
     """Return the settings among the arguments, and those that reach hand-written Functions by another way."""
-    given = _given(context.subject, _is_setting)
-    known = {(type(setting.value), str(setting.value)) for setting in given}
-    passed_on = _applied(context, _is_setting) if context.handwritten else []
+    own = given.given(context.subject, given.is_setting)
+    known = {(type(setting.value), str(setting.value)) for setting in own}
+    passed_on = given.applied(context, given.is_setting) if context.handwritten else []
     return [
-        *given,
+        *own,
         *(setting for setting in passed_on if (type(setting.value), str(setting.value)) not in known),
     ]
-
-
-def _given(subject: TorchSubject, wanted: Callable[[Any], bool]) -> list[Setting]:
-    pairs: list[tuple[int | str, Any]] = [*enumerate(subject.args), *subject.kwargs.items()]
-    return [Setting(None, key, value) for key, value in pairs if wanted(value)]
-
-
-def _applied(context: Context, wanted: Callable[[Any], bool]) -> list[Setting]:
-    """Return the arguments of the hand-written Functions of a run that are wanted, by their first call."""
-    found: dict[tuple[Any, int], Setting] = {}
-
-    def visit(cls: Any, real: Any, args: Any, kwargs: Any) -> Any:
-        if cls.__module__.partition(".")[0] != "torch":
-            for i, value in enumerate(args):
-                if wanted(value):
-                    found.setdefault((cls, i), Setting(cls, i, value))
-        return real(*args, **kwargs)
-
-    with patches.function_apply(visit), torch.enable_grad(), context.subject.running({}):
-        return list(found.values())
-
-
-def _is_setting(value: Any) -> bool:
-    if type(value) in (tuple, list):
-        return bool(value) and all(type(each) is int for each in value)
-    return type(value) in (float, bool, int, str)
 
 
 def _sizes(subject: TorchSubject) -> frozenset[int]:
@@ -159,53 +142,8 @@ def _sizes(subject: TorchSubject) -> frozenset[int]:
 # What comes of them
 
 
-@contextlib.contextmanager
-def _changed(context: Context, changes: Mapping[Setting, Any]) -> Iterator[TorchSubject | None]:
-    """Give the started subject with settings changed; None where its forward pass raises."""
-    given = context.subject
-    given.renew()  # it draws the same random numbers
-    args, kwargs = list(given.args), dict(given.kwargs)
-    for setting, value in changes.items():
-        if setting.cls is None:
-            (args if isinstance(setting.key, int) else kwargs)[setting.key] = value  # type: ignore[index]  # a list has positions, a dictionary keywords
-    subject = TorchSubject(
-        given.function, args, kwargs, name=given.name, double=given.double, names=given.names
-    )
-    inside = [(setting, value) for setting, value in changes.items() if setting.cls is not None]
-    with _passing(inside), subject:
-        try:
-            subject.start()
-        except Exception:  # outside its domain a forward pass raises what it likes
-            yield None
-        else:
-            yield subject
-
-
-def _passing(inside: list[tuple[Setting, Any]]) -> contextlib.AbstractContextManager[None]:
-    """Give Functions other values in the place of theirs."""
-
-    def visit(called: Any, real: Any, args: Any, kwargs: Any) -> Any:
-        values = list(args)
-        for setting, value in inside:
-            i = setting.key
-            if (
-                called is setting.cls
-                and isinstance(i, int)
-                and i < len(values)
-                and _same(values[i], setting.value)
-            ):
-                values[i] = values[i] * _MOVED if _is_table(value) else value
-        return real(*values, **kwargs)
-
-    return patches.function_apply(visit) if inside else contextlib.nullcontext()
-
-
-def _same(a: Any, b: Any) -> bool:
-    return (_is_table(a) and _is_table(b)) or (type(a) is type(b) and _is_setting(a) and bool(a == b))
-
-
 def _at(context: Context, changes: Mapping[Setting, Any]) -> VariationResult | None:
-    """Verify with other settings; None where there is no value, or the same one.
+    """Verify with other settings; None where the value stays the same, or is no number.
 
     The search for the guilty operation does not see what is changed inside, and is not asked then.
     """
@@ -214,8 +152,10 @@ def _at(context: Context, changes: Mapping[Setting, Any]) -> VariationResult | N
     )
     inside = any(setting.cls is not None for setting in changes)
     neutral = all(alternatives.is_neutral(setting.value) for setting in changes)
-    with _changed(context, changes) as subject:
-        if subject is None or not _responds(context.subject, subject):
+    with given.changed(context, changes) as subject:
+        if subject is None:
+            raise _Refused
+        if not _responds(context.subject, subject):
             return None
         if not all(bool(torch.isfinite(out).all()) for out in subject.outputs):
             return None
@@ -224,14 +164,14 @@ def _at(context: Context, changes: Mapping[Setting, Any]) -> VariationResult | N
             return result
         doubtful = _is_step(subject, result.parameters)
     if doubtful or _another_tells(context, changes):
-        return passed(label, _DOUBT)
+        return passed(label, f"{label}: {_DOUBT}")
     return replace(result, message=result.message + _HINT)
 
 
-def _responds(given: TorchSubject, subject: TorchSubject) -> bool:
-    if [out.shape for out in given.outputs] != [out.shape for out in subject.outputs]:
+def _responds(own: TorchSubject, subject: TorchSubject) -> bool:
+    if [out.shape for out in own.outputs] != [out.shape for out in subject.outputs]:
         return True
-    pairs = zip(given.outputs, subject.outputs, strict=True)
+    pairs = [(a.to_dense(), b.to_dense()) for a, b in zip(own.outputs, subject.outputs, strict=True)]
     return any(
         bool((a - b).abs().max() > _RESPONDS * torch.maximum(a.abs().max(), b.abs().max()))
         for a, b in pairs
@@ -244,7 +184,8 @@ def _is_step(subject: TorchSubject, names: Iterable[str]) -> bool:
 
     A flag may turn a soft choice into a hard one, whose gradient is then a stand-in on purpose.
     """
-    moved = {name: subject.variables[name] * (1 - _STEP) for name in names if name in subject.variables}
+    leaves = [(name, subject.variables[name]) for name in names if name in subject.variables]
+    moved = {name: leaf * (1 - _STEP * torch.rand_like(leaf.real)) for name, leaf in leaves}
     return bool(moved) and all(
         torch.equal(a, b) for a, b in zip(subject.evaluate(moved), subject.outputs, strict=True)
     )
@@ -257,7 +198,7 @@ def _another_tells(context: Context, changes: Mapping[Setting, Any]) -> bool:
     other one. Then changing one of them alone is no circumstance of the function.
     """
     changed = {(setting.cls, setting.key) for setting in changes}
-    found = [*_given(context.subject, _is_witness), *_applied(context, _is_witness)]
+    found = [*given.given(context.subject, _is_witness), *given.applied(context, _is_witness)]
     sizes = _sizes(context.subject)
     return any(
         _moves_only_the_gradient(context, {setting: other})
@@ -268,22 +209,17 @@ def _another_tells(context: Context, changes: Mapping[Setting, Any]) -> bool:
 
 
 def _is_witness(value: Any) -> bool:
-    return _is_setting(value) or _is_table(value)
-
-
-def _is_table(value: Any) -> bool:
-    """Whether it is a tensor of numbers that gets no gradient."""
-    return isinstance(value, torch.Tensor) and value.is_floating_point() and not value.requires_grad
+    return given.is_setting(value) or given.is_table(value)
 
 
 def _of_witness(value: Any, sizes: frozenset[int]) -> Sequence[Any]:
     if isinstance(value, torch.Tensor):
-        return (value * _MOVED,)
+        return (value * given.MOVED,)
     return (alternatives.near(value),) if type(value) is float else alternatives.others(value, sizes)
 
 
 def _moves_only_the_gradient(context: Context, changes: Mapping[Setting, Any]) -> bool:
-    with _changed(context, changes) as subject:
+    with given.changed(context, changes) as subject:
         if subject is None or _responds(context.subject, subject):
             return False
         try:
