@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,6 +25,8 @@ from gradcheck.variations.elsewhere import judge_subject
 NAME = "other sizes"
 # So many axes are grown at most, and so many of those that can be are verified.
 _TRIED, _VERIFIED = 6, 2
+# A gradient that does not fit is a fault where lengths are independent: no check of its own has stopped it.
+_MISFIT, _MEANT = "returned an invalid gradient", ": is it meant to work there?"
 # What hands the memory of a tensor to code that may not look where it ends.
 _POINTERS = frozenset({"data_ptr", "numpy", "__array__", "__dlpack__", "untyped_storage"})
 
@@ -40,11 +43,10 @@ def other_sizes(context: Context) -> VariationResult:
     if together is not None and together.verdict is Verdict.FAIL:
         return together
     tried = []
-    late = time.perf_counter() > context.deadline
-    for result in _apart(context) if context.handwritten and not late else ():
+    for result in _apart(context) if context.handwritten else ():
         if result.verdict is Verdict.FAIL:
             return failed(NAME, result.message, result.parameters)
-        tried.append(result.name)
+        tried.append(result.message or result.name)
     if together is None and not tried:
         raise Skip(reason)
     return passed(NAME, "; ".join([*([together.message] if together else []), *tried]))
@@ -55,13 +57,17 @@ def _apart(context: Context) -> Iterator[VariationResult]:
     axes = _axes(given)
     if not axes or any(t.device.type != "cpu" for t in given.inputs.values()) or _hands_out_memory(given):
         return
-    free = [axis for axis in axes[:_TRIED] if _is_free(given, axis)]
+    free = [axis for axis in axes[:_TRIED] if not _late(context) and _is_free(given, axis)]
     lengths = [given.inputs[name].shape[k] for name, k in free]
     for length in dict.fromkeys(lengths):
         same = [axis for axis, n in zip(free, lengths, strict=True) if n == length]
         if len({name for name, _ in same}) > 1:
             for axis in same[:_VERIFIED]:
-                yield from _verified(context, axis, length)
+                yield from () if _late(context) else _verified(context, axis, length)
+
+
+def _late(context: Context) -> bool:
+    return time.perf_counter() > context.deadline
 
 
 def _axes(subject: TorchSubject) -> list[Axis]:
@@ -156,6 +162,12 @@ def _verified(context: Context, axis: Axis, length: int) -> Iterator[VariationRe
     with _grown(context.subject, axis) as subject:
         if subject is not None and all(bool(torch.isfinite(out).all()) for out in subject.outputs):
             label = f"axis {k} of {name} alone made {length + 1}"
-            result = judge_subject(context, subject, label)
+            result = judge_subject(context, subject, label, may_raise=True)
             if result is not None:
-                yield VariationResult(label, result.verdict, result.message, result.parameters)
+                yield _with_misfit(result)
+
+
+def _with_misfit(result: VariationResult) -> VariationResult:
+    if _MISFIT not in result.message:
+        return result
+    return replace(result, verdict=Verdict.FAIL, message=result.message.removesuffix(_MEANT))

@@ -115,7 +115,7 @@ def _goes_forward_again(subject: TorchSubject) -> bool:
 def _nearby(value: torch.Tensor, seed: int) -> torch.Tensor:
     """Return numbers of the same signs, up to a tenth smaller: in the domain of most functions."""
     if value.layout is not torch.strided:
-        return value
+        return value.clone()
     chance = torch.rand(value.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return value * (1 - _TENTH * chance).to(value.device, value.real.dtype)
 

@@ -129,9 +129,26 @@ class Biased(nn.Module):
         return Attended.apply(self.layer(a), b)
 
 
+class Square(Function):
+    """Scores that the backward pass takes for those of a sequence with itself, and says so."""
+
+    @staticmethod
+    def forward(ctx, q, k):
+        ctx.save_for_backward(q, k)
+        return q @ k.mT
+
+    @staticmethod
+    def backward(ctx, g):
+        q, k = ctx.saved_tensors
+        if g.shape[0] != g.shape[1]:
+            raise NotImplementedError("of a sequence with itself only")
+        return g @ k, g.mT @ q
+
+
 RIGHT = {
     "labels": lambda: (Loss.apply, _leaf(3, 5), torch.tensor([0, 2, 4])),
     "a lenient forward pass": lambda: (First.apply, _leaf(3), _leaf(3)),
+    "queries and keys of a backward pass that refuses": lambda: (Square.apply, _leaf(5, 3), _leaf(5, 3)),
     "queries and keys": lambda: (Attended.apply, _leaf(5, 3), _leaf(5, 3)),
     "queries and keys behind a layer": lambda: (Biased(), _leaf(5, 4), _leaf(5, 4)),
 }
