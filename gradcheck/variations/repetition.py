@@ -10,7 +10,7 @@ import torch
 from gradcheck.report.records import VariationResult
 from gradcheck.subjects.torch import TorchSubject, graph
 from gradcheck.subjects.torch.backward import BackwardError
-from gradcheck.variations.base import Context, Gradients, Skip, differing, failed, passed
+from gradcheck.variations.base import Context, Gradients, Skip, differing, enters, failed, passed
 
 _TENTH = 0.1
 
@@ -33,7 +33,8 @@ class _Twice:
         names = context.subject.names
         if self.overwritten is not None:
             whose = f" of {', '.join(self.overwritten[:4])}" if self.overwritten else ""
-            return f"backward changes saved tensors{whose} in place: a second backward pass raises", ()
+            what = f"backward changes saved tensors{whose} in place: a second backward pass raises"
+            return what + enters(context, self.overwritten), ()
         wrong = differing(context, self.second, self.first, names) if self.second is not None else []
         if wrong:
             return (

@@ -22,7 +22,7 @@ from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.subjects.torch import TorchSubject
 from gradcheck.subjects.torch.backward import BackwardError
 from gradcheck.variations import alternatives, given
-from gradcheck.variations.base import Context, Skip, differing, failed, passed
+from gradcheck.variations.base import Context, Skip, differing, enters, failed, passed
 from gradcheck.variations.elsewhere import judge_subject
 from gradcheck.variations.given import Setting
 
@@ -165,7 +165,8 @@ def _at(context: Context, changes: Mapping[Setting, Any]) -> VariationResult | N
         doubtful = _is_step(subject, result.parameters)
     if doubtful or _another_tells(context, changes):
         return passed(label, f"{label}: {_DOUBT}")
-    return replace(result, message=result.message + _HINT)
+    where = enters(context, [setting.cls.__name__ for setting in changes if setting.cls is not None])
+    return replace(result, message=result.message + where + _HINT)
 
 
 def _responds(own: TorchSubject, subject: TorchSubject) -> bool:

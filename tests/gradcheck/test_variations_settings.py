@@ -198,6 +198,7 @@ def test_a_function_under_vmap_is_given_other_settings():
     assert result.message.startswith(
         "with argument 1 of Leaky made 0.009, the gradient of inputs[0] is wrong"
     )
+    assert ", Leaky.backward; is it forgotten" in result.message
 
 
 @pytest.mark.parametrize(
