@@ -14,6 +14,8 @@ _NEUTRAL = 0.7
 _SHARE = 0.9
 # Larger integers are sizes, lengths and counts rather than axes, strides and the like.
 SMALL = 4
+# What a flag promises of the data, as its name says, must be true of them.
+_PROMISES = ("assume", "sorted", "unique", "distinct", "symmetric", "hermitian", "coalesced", "contiguous")
 _WORDS = (
     ("mean", "sum", "none"),
     ("tanh", "none"),
@@ -36,13 +38,15 @@ def near(value: float) -> float:
     return moved if value > 0 else -moved
 
 
-def others(value: Any, sizes: frozenset[int]) -> Sequence[Any]:
+def others(value: Any, sizes: frozenset[int], name: str = "") -> Sequence[Any]:
     """Return what a flag, a small integer or a word may be instead, the likeliest first.
 
-    ``sizes`` are lengths of axes: an integer that is one of them is no setting.
+    ``sizes`` are lengths of axes: an integer that is one of them is no setting. ``name`` is what it is
+    called.
     """
     if type(value) is bool:
-        return (not value,)
+        promises = not value and any(word in name for word in _PROMISES)
+        return () if promises else (not value,)
     if type(value) is str:
         return [word for words in _WORDS if value in words for word in words if word != value][:2]
     if _is_small(value, sizes):

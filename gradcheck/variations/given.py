@@ -7,13 +7,14 @@ hand-written Function by another way.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from gradcheck.blame import patches
+from gradcheck.blame import functions, patches
 from gradcheck.subjects.torch import TorchSubject
 from gradcheck.variations.base import Context
 
@@ -23,11 +24,15 @@ MOVED = 0.93
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """Where a value is given: to the subject by position or keyword (``cls`` None), or to a Function."""
+    """Where a value is given: to the subject by position or keyword (``cls`` None), or to a Function.
+
+    ``name`` is what the function calls it, empty where that is not known.
+    """
 
     cls: Any
     key: int | str
     value: Any
+    name: str = ""
 
     def __str__(self) -> str:
         if self.cls is not None:
@@ -37,8 +42,25 @@ class Setting:
 
 def given(subject: TorchSubject, wanted: Callable[[Any], bool]) -> list[Setting]:
     """Return the arguments that are wanted."""
+    names = _names(subject.function)
     pairs: list[tuple[int | str, Any]] = [*enumerate(subject.args), *subject.kwargs.items()]
-    return [Setting(None, key, value) for key, value in pairs if wanted(value)]
+    return [Setting(None, key, value, _name(names, key)) for key, value in pairs if wanted(value)]
+
+
+def _names(function: Any) -> tuple[str, ...]:
+    owner = getattr(function, "__self__", None)
+    try:
+        if isinstance(owner, type) and issubclass(owner, torch.autograd.Function):
+            return functions.forward_names(owner)
+        return tuple(inspect.signature(getattr(function, "forward", function)).parameters)
+    except (TypeError, ValueError):  # of a built-in function, or of nothing that has a signature
+        return ()
+
+
+def _name(names: tuple[str, ...], key: int | str) -> str:
+    if isinstance(key, str):
+        return key
+    return names[key] if key < len(names) else ""
 
 
 def applied(context: Context, wanted: Callable[[Any], bool]) -> list[Setting]:
@@ -47,9 +69,10 @@ def applied(context: Context, wanted: Callable[[Any], bool]) -> list[Setting]:
 
     def visit(cls: Any, real: Any, args: Any, kwargs: Any) -> Any:
         if cls.__module__.partition(".")[0] != "torch":
+            names = functions.forward_names(cls)
             for i, value in enumerate(args):
                 if wanted(value):
-                    found.setdefault((cls, i), Setting(cls, i, value))
+                    found.setdefault((cls, i), Setting(cls, i, value, _name(names, i)))
         return real(*args, **kwargs)
 
     with patches.function_apply(visit), torch.enable_grad(), context.subject.running({}):

@@ -111,7 +111,7 @@ def _another(context: Context, setting: Setting) -> VariationResult | None:
 
     One less than a limit that is not reached, or than the steps that an iteration needs, is none of them.
     """
-    for other in alternatives.others(setting.value, _sizes(context.subject)):
+    for other in alternatives.others(setting.value, _sizes(context.subject), setting.name):
         with contextlib.suppress(_Refused):
             return _at(context, {setting: other})
     return None
