@@ -30,8 +30,7 @@ def compare(subject: TorchSubject, reference: Callable[..., Any]) -> tuple[dict[
     ``subject`` must be suspended: both are run in the user's own format, the reference in float64 as well.
     """
     names = subject.names
-    own = TorchSubject(subject.function, subject.args, subject.kwargs, names=names, captured=subject.captured)
-    with own:
+    with subject.at(subject.args, subject.kwargs, double=False) as own:
         own.start()
         cotangents = _cotangents(own.outputs)
         claimed = own.pull_back(cotangents)

@@ -57,14 +57,7 @@ def compare(subject: TorchSubject, exam: Examination, pulled: Pulled) -> dict[st
     """
     with (
         subject.suspended(),
-        TorchSubject(
-            subject.function,
-            subject.args,
-            subject.kwargs,
-            name=subject.name,
-            names=subject.names,
-            captured=subject.captured,
-        ) as own,
+        subject.at(subject.args, subject.kwargs, double=False) as own,
     ):
         own.start()
         _same_function(own, subject)

@@ -62,13 +62,17 @@ def named_arguments(invocation: Invocation, parameters: Sequence[str]) -> Iterat
     yield from invocation.kwargs.items()
 
 
+def forward_names(cls: Any) -> tuple[str, ...]:
+    """Return the names of what is given to a Function."""
+    names = list(inspect.signature(cls.forward).parameters)
+    separate = cls.setup_context is not torch.autograd.Function.setup_context
+    return tuple(names if separate else names[1:])
+
+
 def parameter_names(invocation: Invocation) -> tuple[str, ...]:
     """Return the names of the operation's positional parameters, as far as they are known."""
-    cls = invocation.custom
-    if cls is not None:
-        names = list(inspect.signature(cls.forward).parameters)
-        separate = cls.setup_context is not torch.autograd.Function.setup_context
-        return tuple(names if separate else names[1:])
+    if invocation.custom is not None:
+        return forward_names(invocation.custom)
     schema = getattr(invocation.function, "_schema", None)
     if schema is not None:
         return tuple(argument.name for argument in schema.arguments)

@@ -15,6 +15,9 @@ from typing import Any
 import torch
 import torch.utils.hooks
 
+# Where ``vmap`` makes Functions of those that ask for it (``generate_vmap_rule``).
+_VMAPPED = "torch._functorch.autograd_function"
+
 # (the Function's class, its real apply, positional and keyword arguments) -> result
 Applied = Callable[[Any, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 # (kind, hook) -> the hook to attach
@@ -35,7 +38,7 @@ def function_apply(visit: Applied) -> Iterator[None]:
         real = super(base, cls).apply
         if threading.get_ident() != thread:
             return real(*args, **kwargs)
-        return visit(cls, real, args, kwargs)
+        return visit(_written(cls), real, args, kwargs)
 
     base.apply = classmethod(apply)
     try:
@@ -45,6 +48,14 @@ def function_apply(visit: Applied) -> Iterator[None]:
             del base.apply
         else:
             base.apply = previous
+
+
+def _written(cls: Any) -> Any:
+    """Return the Function that somebody wrote, of which ``vmap`` makes one of its own for every call."""
+    while cls.__module__ == _VMAPPED and "autograd_function" in cls.forward.__code__.co_freevars:
+        place = cls.forward.__code__.co_freevars.index("autograd_function")
+        cls = cls.forward.__closure__[place].cell_contents
+    return cls
 
 
 @contextlib.contextmanager

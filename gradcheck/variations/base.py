@@ -80,6 +80,13 @@ def failed(name: str, message: str, parameters: Sequence[str] = ()) -> Variation
     return VariationResult(name, Verdict.FAIL, message, tuple(parameters))
 
 
+def enters(context: Context, functions: Sequence[str]) -> str:
+    """Return "; enters at ..." for the backward pass of the first of these hand-written Functions."""
+    known = {blame.operation: blame for blame in context.own_code.backwards}
+    found = [known[f"{name}.backward"] for name in functions if f"{name}.backward" in known]
+    return f"; enters at {found[0].location}, {found[0].operation}" if found else ""
+
+
 def differing(context: Context, found: Gradients, expected: Gradients, names: Sequence[str]) -> list[str]:
     """Return the leaves whose gradients differ by more than rounding."""
     own = context.subject.epsilon

@@ -102,15 +102,7 @@ def _moved(subject: TorchSubject, change: Change) -> TorchSubject | None:
 
     try:
         args, kwargs = tree.replace((subject.args, subject.kwargs), exchange)
-        return TorchSubject(
-            subject.function,
-            args,
-            kwargs,
-            name=subject.name,
-            double=subject.double,
-            names=subject.names,
-            captured=subject.captured,
-        )
+        return subject.at(args, kwargs)
     except Exception:  # a change that an input does not admit is no variation of it
         return None
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.subjects.torch.backward import BackwardError
-from gradcheck.variations import cotangents, inputs, repetition, settings, sizes, special_values
+from gradcheck.variations import apart, cotangents, indices, inputs, repetition, settings, special_values
 from gradcheck.variations.base import Context, Skip, Variation, failed
 
 VARIATIONS: dict[str, Variation] = {
@@ -22,8 +22,9 @@ VARIATIONS: dict[str, Variation] = {
     "non-contiguous inputs": inputs.layouts,
     "same tensor twice": inputs.same_tensor_twice,
     **{label: special_values.special(label) for label in special_values.SPECIAL},
+    indices.NAME: indices.zero_and_last,
     "other settings": settings.other_settings,
-    "other sizes": sizes.other_sizes,
+    apart.NAME: apart.other_sizes,
 }
 
 # Variations may take these seconds, for a large model fewer (a tenth over the seconds of one forward and
@@ -32,7 +33,13 @@ _SECONDS, _TENTH, _BUDGET = 5.0, 0.1, 3.5
 # What would not fit is not begun. A variation takes about this many passes, some take more, and one at
 # another point takes a whole verification.
 _TYPICAL, _ELSEWHERE = 1.5, 9.0
-_PASSES = {"linearity": 6.0, "cotangent layouts": 3.5, "each output alone": 4.0, "requires_grad subsets": 6.0}
+_PASSES = {
+    "repeated backward": 2.0,
+    "linearity": 6.0,
+    "cotangent layouts": 3.5,
+    "each output alone": 4.0,
+    "requires_grad subsets": 6.0,
+}
 
 _PYTORCHS_OWN = "skipped: only PyTorch's own operations, and autograd sees all of them"
 _AT_OTHER_POINTS = frozenset(special_values.SPECIAL) | {"other settings", "other sizes"}
@@ -84,6 +91,7 @@ def _one(name: str, variation: Callable[[Context], VariationResult], context: Co
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the circumstances are of our making, and nobody else's to mend
+            context.subject.renew()  # others are made of the user's objects, as the user left them
             return variation(context)
     except Skip as reason:
         return VariationResult(name, None, f"skipped: {reason}")

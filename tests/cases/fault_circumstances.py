@@ -208,6 +208,20 @@ def repeated(program: Program) -> Evidence:
 
     for _ in range(2):
         yield _pulls(program, twice)
+    yield _crossed(program), _crossed(program, plain=True)
+
+
+def _crossed(program: Program, plain: bool = False) -> Gradients:
+    """Return the gradients of a run after another one, on other numbers."""
+    run = Run(program, plain)
+    moved = [
+        (0.9 * a.detach()).requires_grad_(a.requires_grad)
+        if isinstance(a, torch.Tensor) and a.is_floating_point()
+        else a
+        for a in program.args
+    ]
+    Run(replace(program, args=tuple(moved)), plain)
+    return run.pull(run.cotangents())
 
 
 def unchanged(program: Program) -> Evidence:

@@ -388,3 +388,35 @@ def test_a_backward_that_raises_only_when_it_is_run_alone_is_no_proof():
     assert result.blames == ()
     assert not result.all_calls_right
     assert any("AssertionError" in note for note in result.unverified)
+
+
+class Batched(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, factor):
+        return (factor * x).sin()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        (x, ctx.factor) = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx, g):  # batched
+        (x,) = ctx.saved_tensors
+        return g * (ctx.factor * x).cos(), None
+
+
+@pytest.mark.parametrize("deep", [1, 2])
+def test_a_function_that_vmap_makes_its_own_of_is_blamed_under_its_own_name(deep):
+    def run():
+        function = Batched.apply
+        for _ in range(deep):
+            function = torch.func.vmap(function, in_dims=(0, None))
+        return [function(x, 2.0)]
+
+    x = torch.randn(3, 2).requires_grad_()
+    (blame,) = find_blame(run, {"x": x}).blames
+    assert blame.operation == "Batched.backward"
+    assert blame.location == line("batched")

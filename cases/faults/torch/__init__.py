@@ -23,6 +23,7 @@ from cases.faults.torch import (
     sampling,
     scans,
     second_order,
+    settings,
     strides,
     subsets,
     tails,
@@ -53,6 +54,7 @@ TORCH_FAULTS: tuple[TorchFault, ...] = (
     *scans.FAULTS,
     *algebra.FAULTS,
     *corners.FAULTS,
+    *settings.FAULTS,
 )
 
 __all__ = ["NEEDS", "TORCH_FAULTS", "Program", "TorchFault"]

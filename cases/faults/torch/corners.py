@@ -271,6 +271,42 @@ def hard_sigmoid():
     return Program(HardSigmoid.apply, (normal(3, 4),), lambda x: F.relu6(x + 3) / 6)
 
 
+def embedding(last=3):
+    class Embedding(Function):
+        @staticmethod
+        def forward(ctx, table, tokens):
+            ctx.save_for_backward(tokens)
+            ctx.shape = table.shape
+            return table[tokens]
+
+        @staticmethod
+        def backward(ctx, g):
+            (tokens,) = ctx.saved_tensors
+            grad = g.new_zeros(ctx.shape)
+            grad.index_add_(0, tokens.flatten(), g.flatten(0, 1))
+            return grad, None
+
+    return Program(Embedding.apply, (normal(7, 3), torch.tensor([[0, 2], [1, last]])), lambda t, i: t[i])
+
+
+def concatenation(second=4):
+    class Concatenation(Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            ctx.first = a.shape[1]
+            return torch.cat([a, b], 1)
+
+        @staticmethod
+        def backward(ctx, g):
+            first = ctx.first
+            return g[:, :first], g[:, first:]
+
+    def plain(a, b):
+        return torch.cat([a, b], 1)
+
+    return Program(Concatenation.apply, (normal(3, 4), normal(3, second, seed=1)), plain)
+
+
 FAULTS = (
     _row("what passes a layer as what passes it and the next over 1 - alpha", opaque_layers,
          "grad[i] = passing[i] *", "grad[i] = passing[i + 1] / (1 - alpha[i]) *", needs="ties"),
@@ -303,4 +339,9 @@ FAULTS = (
          needs="large magnitudes"),
     _row("below minus three the slope goes on", hard_sigmoid, "((x > -3) & (x < 3))", "(x < 3)",
          needs="large magnitudes"),
+    _row("the last row of the table gets no gradient", embedding, "grad = g.new_zeros(ctx.shape)\n",
+         "grad = g.new_zeros(ctx.shape); g = g * (tokens < len(grad) - 1).unsqueeze(-1)\n",
+         needs="zero indices", reveal={"last": 6}),
+    _row("the cotangent is cut into halves", concatenation, "first = ctx.first", "first = g.shape[1] // 2",
+         needs="other sizes", reveal={"second": 6}),
 )  # fmt: skip

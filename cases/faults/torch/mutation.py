@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 from torch.autograd import Function
+from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
 from cases.faults.torch.fault import Program, TorchFault
 from cases.faults.torch.values import normal
@@ -129,6 +130,25 @@ def normalised_weight():
     return Program(Product.apply, (normal(3, 4), normal(4, 2, seed=1)), torch.matmul)
 
 
+def cross_entropy():
+    class CrossEntropy(Function):
+        @staticmethod
+        def forward(ctx, logits, labels):
+            p = logits.softmax(-1)
+            ctx.save_for_backward(p, labels)
+            return -p.gather(1, labels[:, None])[:, 0].log()
+
+        @staticmethod
+        def backward(ctx, g):
+            p, labels = ctx.saved_tensors
+            grad = p.clone()
+            grad[torch.arange(len(labels)), labels] -= 1
+            return grad * g[:, None], None
+
+    arguments = (normal(5, 4), torch.tensor([0, 3, 1, 1, 2]))
+    return Program(CrossEntropy.apply, arguments, partial(F.cross_entropy, reduction="none"))
+
+
 FAULTS = (
     _row("the output is kept, and then tripled in place", exponential, "y.clone()", "y",
          diagnosis=("scale",)),
@@ -148,6 +168,8 @@ FAULTS = (
     _row("backward scales the weight in place", normalised_weight, "return g @ w.T, dw",
          "return (g @ w.T, dw, w.data.mul_(0.5))[:2]",
          needs="nothing changed in place"),
+    _row("the labels are subtracted from the saved probabilities in place", cross_entropy, "p.clone()", "p",
+         needs="repeated backward"),
     _row("the cotangent is zeroed after use", normalised_weight, "return g @ w.T, dw",
          "return (g @ w.T, dw, g.zero_())[:2]", needs="nothing changed in place"),
 )  # fmt: skip

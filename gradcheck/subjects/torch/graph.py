@@ -1,4 +1,4 @@
-"""The graph of a run: whether all of its operations are PyTorch's own, and at which leaves it ends."""
+"""The graph of a run: whether it is PyTorch's own, where it ends, and whether what it saved is whole."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import torch
 # stand other classes, and CopySlices hides one.
 _GENERATED = re.compile(r"[A-Z]\w*Backward\d+$")
 _LEAF = "AccumulateGrad"
+# What PyTorch says of a saved tensor that has been changed since.
+MODIFIED = "modified by an inplace operation"
 _OWN: dict[type, bool] = {}
 
 
@@ -37,6 +39,20 @@ def behind(outputs: Iterable[torch.Tensor]) -> Graph:
         own = own and _is_own(kind)
     hooked = any(getattr(leaf, "_backward_hooks", None) for leaf in leaves)
     return Graph(own and not hooked, tuple(leaves))
+
+
+def overwritten(outputs: Iterable[torch.Tensor]) -> list[str]:
+    """Return the names of hand-written Functions whose saved tensors have been changed in place."""
+    found: dict[str, None] = {}
+    for node in nodes(outputs):
+        if not isinstance(node, torch.autograd.function.BackwardCFunction):
+            continue
+        try:
+            _ = node.saved_tensors
+        except RuntimeError as error:
+            if MODIFIED in str(error):
+                found[type(node).__name__.removesuffix("Backward")] = None
+    return list(found)
 
 
 def nodes(outputs: Iterable[torch.Tensor]) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
-_KEPT = (*_PLAIN, torch.Tensor)
+_KEPT = (*_PLAIN, torch.Tensor, tuple)
 
 
 def modules_of(function: Any) -> list[tuple[str, torch.nn.Module]]:

@@ -86,6 +86,18 @@ class TorchSubject:
         self.output_paths: list[str] = []
         self.variables: dict[str, torch.Tensor] = {}
 
+    def at(self, args: Sequence[Any], kwargs: Mapping[str, Any], double: bool | None = None) -> TorchSubject:
+        """Return a subject of the same function and leaves at other arguments."""
+        return TorchSubject(
+            self.function,
+            args,
+            kwargs,
+            name=self.name,
+            double=self.double if double is None else double,
+            names=self.names,
+            captured=self.captured,
+        )
+
     def _choose(self) -> list[str]:
         own = {**(self.parameters if self._owns_parameters() else {}), **self.inputs, **self.captured}
         for named in (own, self.parameters):  # of a module in a closure where no input requires grad
@@ -324,6 +336,21 @@ class TorchSubject:
         """
         try:
             return self._forward(values, track, under=under)
+        finally:
+            self._put_back()
+
+    def run_beside(self, values: Mapping[str, torch.Tensor]) -> None:
+        """Run forward with the named leaves replaced while an earlier run waits for its backward pass.
+
+        Nothing but the parameters is put back in between: the earlier run's buffers and attributes go on.
+        """
+        try:
+            for name, parameter in self.parameters.items():
+                if name in values:
+                    parameter.data = values[name]
+            args, kwargs = self._filled(self._fresh_inputs(values, self.names, None, _NONE))
+            self.forward_runs += 1
+            self.function(*args, **kwargs)
         finally:
             self._put_back()
 
