@@ -48,7 +48,7 @@ def others(value: Any, sizes: frozenset[int], name: str = "") -> Sequence[Any]:
         promises = not value and any(word in name for word in _PROMISES)
         return () if promises else (not value,)
     if type(value) is str:
-        return [word for words in _WORDS if value in words for word in words if word != value][:2]
+        return [word for words in _WORDS if value in words for word in words if word != value][:3]
     if _is_small(value, sizes):
         return value + 1, value - 1
     if type(value) in (tuple, list) and value and all(_is_small(each, sizes) for each in value):
