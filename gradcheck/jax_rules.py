@@ -16,6 +16,7 @@ import jax
 import numpy as np
 from jax.extend import core as jex
 
+from gradcheck import mixtures
 from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
 from gradcheck.report.records import Blame
@@ -142,8 +143,9 @@ def tied_fault(subject: JaxSubject, options: Options) -> list[str]:
                 values=subject.arrays,
             )
             outcome = examine(single, options)
-            if outcome.failing or outcome.tied:
-                return outcome.failing or outcome.tied
+            wrong = outcome.failing or mixtures.standing(outcome)
+            if wrong:
+                return wrong
     return []
 
 
