@@ -14,14 +14,16 @@ from gradcheck.examination import Examination, Pulled
 from gradcheck.judge import Tolerance
 from gradcheck.locate import Entries, entry_direction, entry_probe
 from gradcheck.numerical import directions, stairs
+from gradcheck.numerical.crossings import cross
 from gradcheck.subjects.base import Array
 
 # Of several wrong entries, this many of the worst are confirmed.
 _CONFIRMED = 4
 # Points nearby at which the derivative is asked for: a few tell whether it jumps. Where it does, more are
 # needed to meet its extremes: of ten tied entries that are sorted, each may come last.
-_NEARBY_POINTS, _MOST_POINTS = 4, 48
+_NEARBY_POINTS, _MOST_POINTS = 6, 48
 _NEARBY = 1e-4
+_STRETCHES = 64
 # A slope that falls steeply, as a square root's does near zero, seems to jump from afar, not from as near as
 # this power of epsilon (1e-8 in float64).
 _NEARER = 0.5
@@ -71,7 +73,8 @@ def _look_again(
     closer = _much_closer(exam, pulled, name, entries, row, scale)
     if closer:
         return closer
-    return "kink" if _jumps_around(exam, pulled, name, i, scale, entries.claimed[row]) else "wrong"
+    claimed, expected = entries.claimed[row], entries.expected[row]
+    return "kink" if _jumps_around(exam, pulled, name, i, scale, claimed, expected) else "wrong"
 
 
 def _much_closer(
@@ -107,9 +110,15 @@ def _stands(residual: tuple[float, float], apart: float) -> bool:
 
 
 def _jumps_around(
-    exam: Examination, pulled: Pulled, name: str, i: int, scale: float, claimed: complex
+    exam: Examination,
+    pulled: Pulled,
+    name: str,
+    i: int,
+    scale: float,
+    claimed: complex,
+    expected: complex,
 ) -> bool:
-    """Whether derivatives at nearby points jump, and enclose the claimed value."""
+    """Whether derivatives nearby jump, from each other or from the one here, and enclose the claim."""
     value = exam.values[name]
     if value.dtype.kind == "c":
         return False
@@ -117,7 +126,7 @@ def _jumps_around(
     one[i] = scale
     direction = {name: directions.like(exam.variables[name], one.reshape(value.shape))}
     return all(
-        _jumps_within(exam, pulled, direction, distance, scale, claimed.real)
+        _jumps_within(exam, pulled, direction, distance, scale, claimed.real, expected.real)
         for distance in (_NEARBY, min(_NEARBY, exam.subject.epsilon**_NEARER))
     )
 
@@ -129,23 +138,42 @@ def _jumps_within(
     distance: float,
     scale: float,
     claimed: float,
+    expected: float,
 ) -> bool:
-    """See ``_jumps_around``; of each two points one lies opposite the other, so that both sides are seen."""
+    """See ``_jumps_around``; of each two points one lies opposite the other, so that both sides are seen.
+
+    At the first two, entries grow or fall with their index: there lies what a stable order makes of ties.
+    """
     found: list[float] = []
     offset: dict[str, Array] = {}
     for count in range(1, _MOST_POINTS + 1):
         if count % 2:
-            shift = directions.direction(exam.variables, list(exam.values), exam.generator, exam.scales)
+            shift = exam.ramp() if count == 1 else _random_shift(exam)
             offset = {key: v * distance for key, v in shift.items()}
         else:
             offset = {key: -v for key, v in offset.items()}
         estimate = exam.elsewhere(pulled, direction, offset)
         if estimate.resolved:
             found += [estimate.lower / scale, estimate.upper / scale]
-        settled = not _jump(found) or _enclose(found, claimed) or not _near(found, claimed)
+        if count == _NEARBY_POINTS and _jump(found) and not _enclose(found, claimed):
+            found += _passing_by(exam, pulled, direction, distance, scale)
+        settled = not _jump([*found, expected]) or _enclose(found, claimed) or not _near(found, claimed)
         if count >= _NEARBY_POINTS and settled:
             break
-    return _jump(found) and _enclose(found, claimed)
+    return _jump([*found, expected]) and _enclose(found, claimed)
+
+
+def _passing_by(
+    exam: Examination, pulled: Pulled, direction: dict[str, Array], distance: float, scale: float
+) -> list[float]:
+    """Return the ends of what a line beside the point admits: it moves an entry that ties past the others."""
+    offset = {name: v * distance for name, v in _random_shift(exam).items()}
+    crossed = cross(exam.beside(pulled, direction, offset), distance, _STRETCHES)
+    return [] if crossed is None else [crossed.lower / scale, crossed.upper / scale]
+
+
+def _random_shift(exam: Examination) -> dict[str, Array]:
+    return directions.direction(exam.variables, list(exam.values), exam.generator, exam.scales)
 
 
 def _jump(found: list[float]) -> bool:

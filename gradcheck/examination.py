@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ class Probe:
 
     ``parts`` holds, per leaf, its share of the claimed value and the share's typical size.
     ``noise`` bounds the rounding error of the claimed value. The direction itself is not kept: it is as large
-    as the leaves.
+    as the leaves. ``direction`` draws it again, for suspect probes of whole leaves.
     """
 
     claimed: float
@@ -66,6 +66,7 @@ class Probe:
     noise: float
     parts: Mapping[str, tuple[float, float]]
     pulled: Pulled
+    direction: Callable[[], Mapping[str, Array]] | None = None
 
     @property
     def uncertainty(self) -> float:
@@ -233,16 +234,40 @@ class Examination:
 
     def probe(self, pulled: Pulled, names: Sequence[str], *, climb: bool = True) -> Probe:
         """Compare along a random direction over the named leaves, moved together."""
-        return self.along(pulled, self.direction(pulled, names), climb=climb)
+        state = self.generator.bit_generator.state
+        probe = self.along(pulled, self.direction(pulled, names), climb=climb)
+        return (
+            replace(probe, direction=partial(self._again, state, pulled, names)) if probe.suspect else probe
+        )
 
-    def direction(self, pulled: Pulled, names: Sequence[str]) -> dict[str, Array]:
+    def _again(self, state: Mapping[str, Any], pulled: Pulled, names: Sequence[str]) -> dict[str, Array]:
+        """Return the direction that was drawn when the generator was in a state."""
+        generator = np.random.default_rng()
+        generator.bit_generator.state = state
+        return self.direction(pulled, names, generator)
+
+    def direction(
+        self, pulled: Pulled, names: Sequence[str], generator: np.random.Generator | None = None
+    ) -> dict[str, Array]:
         """Draw a direction over the named leaves that moves no entry whose gradient is not finite."""
-        drawn = directions.direction(self.variables, names, self.generator, self.scales)
+        drawn = directions.direction(self.variables, names, generator or self.generator, self.scales)
         for name in names:
             if name in pulled.finite:
                 keep = pulled.finite[name]
                 drawn[name] = drawn[name] * directions.like(drawn[name], keep.astype(np.float64))
         return drawn
+
+    def ramp(self, scales: Mapping[str, np.ndarray | float] | None = None) -> dict[str, Array]:
+        """Return a direction over all leaves, or those of ``scales``: entries grow with their index.
+
+        It tells tied entries apart in the order in which they lie, which is how most code chooses among them.
+        """
+        found = {}
+        for name, scale in (self.scales if scales is None else scales).items():
+            value = self.values[name]
+            ramp: np.ndarray = np.linspace(-1.0, 1.0, value.size).reshape(value.shape) * scale
+            found[name] = directions.like(self.variables[name], ramp)
+        return found
 
     def along(
         self, pulled: Pulled, direction: Mapping[str, Array], *, climb: bool = True, blind: bool = False
@@ -362,6 +387,10 @@ class Examination:
         self, pulled: Pulled, direction: Mapping[str, Array], offset: Mapping[str, Array]
     ) -> Estimate:
         """Estimate the derivative along a direction at a point shifted by ``offset``, to some digits."""
+        return along(self.beside(pulled, direction, offset), epsilon=self.subject.epsilon, coarse=True)
+
+    def beside(self, pulled: Pulled, direction: Mapping[str, Array], offset: Mapping[str, Array]) -> Line:
+        """Return the outputs along a line through a point shifted by ``offset``."""
 
         def outputs_at(t: float) -> list[Array]:
             point = {name: self.variables[name] + shift for name, shift in offset.items()}
@@ -369,8 +398,7 @@ class Examination:
                 point[name] = point.get(name, self.variables[name]) + t * v
             return self._evaluate(point)
 
-        line = Line(outputs_at, pulled.flat, keep=self.defined)
-        return along(line, epsilon=self.subject.epsilon, coarse=True)
+        return Line(outputs_at, pulled.flat, keep=self.defined)
 
     def displaced(self, direction: Mapping[str, Array], t: float) -> list[Array]:
         """Return the outputs with the leaves moved by ``t`` along a direction."""

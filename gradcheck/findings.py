@@ -28,7 +28,7 @@ _IMPRECISION = "imprecise"
 class Finding:
     """What is known of one parameter while it is being verified.
 
-    ``tied`` is a probe through kinks along which the gradient is off although its entries are not.
+    ``ties`` are probes through kinks along which the gradient is off although its entries are not.
     ``by_directions``: it is wrong along directions, and of its entries nothing is known.
     ``endless``: inconclusive because some entry, which claims a number, has a slope that has no end.
     """
@@ -40,7 +40,7 @@ class Finding:
     wrong: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
     verdict: Verdict = Verdict.PASS
     comparison: Comparison | None = None
-    tied: Probe | None = None
+    ties: list[Probe] = field(default_factory=list)
     by_directions: bool = False
     endless: bool = False
     message: str = ""
@@ -52,6 +52,11 @@ class Finding:
     def imprecise(self) -> bool:
         """Whether it passes with errors that no rounding in its own format explains."""
         return any(note.startswith(_IMPRECISION) for note in self.notes)
+
+    @property
+    def tied(self) -> Probe | None:
+        """The first of its ties."""
+        return self.ties[0] if self.ties else None
 
     def detectable(self, exam: Examination) -> float | None:
         """Return the relative error that its probes see; None: it is zero for all they tell."""
@@ -325,7 +330,7 @@ def fail_tied(finding: Finding, tol: Tolerance) -> None:
 
 def explain_by_kink(finding: Finding, operation: str) -> None:
     """Take back a discrepancy: at kinks, right operations together can give what is no subgradient."""
-    finding.verdict, finding.wrong, finding.tied = Verdict.PASS, finding.wrong[:0], None
+    finding.verdict, finding.wrong, finding.ties = Verdict.PASS, finding.wrong[:0], []
     if finding.comparison is not None:
         finding.comparison = replace(finding.comparison, verdict=Verdict.PASS, mismatched=0)
     finding.notes.append(f"at a kink of {operation}; every operation alone is right")

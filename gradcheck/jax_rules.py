@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import jax
 import numpy as np
 from jax.extend import core as jex
 
+from gradcheck import mixtures
 from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
 from gradcheck.report.records import Blame
@@ -47,7 +49,25 @@ def rules(subject: JaxSubject) -> list[Rule]:
     with subject.precise():
         leaves = {name: jax.numpy.asarray(value) for name, value in subject.variables.items()}
         closed = jax.make_jaxpr(subject.call)(leaves)
+        if not _has_rules(closed.jaxpr):
+            return []
         return list(_walk(closed.jaxpr, closed.consts, jax.tree_util.tree_leaves(leaves)))
+
+
+def _has_rules(jaxpr: Any) -> bool:
+    """Whether there is anything to walk to: computing equations one by one takes JAX long to compile."""
+    return any(
+        equation.primitive.name == _CUSTOM or any(_has_rules(body) for body, _ in _inner(equation))
+        for equation in jaxpr.eqns
+    )
+
+
+def _inner(equation: Any) -> list[tuple[Any, Sequence[Any]]]:
+    """Return the equations that an equation holds, with their constants, where they are looked into."""
+    inner = equation.params.get(_INNER.get(equation.primitive.name, ""))
+    if inner is None:
+        return []
+    return [(inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, ())]
 
 
 def _walk(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[Any]) -> Iterator[Rule]:
@@ -58,12 +78,9 @@ def _walk(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[Any]) -> Iterat
 
     for equation in jaxpr.eqns:
         values = [read(atom) for atom in equation.invars]
-        name = equation.primitive.name
-        if name == _CUSTOM:
+        if equation.primitive.name == _CUSTOM:
             yield _rule(equation, values)
-        inner = equation.params.get(_INNER.get(name, ""))
-        if inner is not None:
-            body, own = (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, ())
+        for body, own in _inner(equation):
             yield from _walk(body, own, values)
         known.update(zip(equation.outvars, _alone(equation)(*values), strict=True))
 
@@ -87,9 +104,11 @@ def _rule(equation: Any, values: Sequence[Any]) -> Rule:
     called = equation.params.get("call_jaxpr")
     name = getattr(getattr(getattr(called, "jaxpr", None), "debug_info", None), "func_name", "")
     location = f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code else None
-    return Rule(
-        str(name or getattr(backward, "__name__", "custom_vjp")), location, _alone(equation), tuple(values)
-    )
+    # arrays that the function closes over come first: a rule says nothing of them, and JAX refuses to ask
+    closed = equation.params.get("num_consts", 0)
+    function = partial(_alone(equation), *values[:closed])
+    title = str(name or getattr(backward, "__name__", "custom_vjp"))
+    return Rule(title, location, function, tuple(values[closed:]))
 
 
 def blame(found: Sequence[Rule], options: Options) -> tuple[Blame, ...]:
@@ -142,8 +161,9 @@ def tied_fault(subject: JaxSubject, options: Options) -> list[str]:
                 values=subject.arrays,
             )
             outcome = examine(single, options)
-            if outcome.failing or outcome.tied:
-                return outcome.failing or outcome.tied
+            wrong = outcome.failing or mixtures.standing(outcome)
+            if wrong:
+                return wrong
     return []
 
 

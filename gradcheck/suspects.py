@@ -106,7 +106,7 @@ def _direction_against_entries(outcome: Outcome, finding: Finding, entries: Entr
     """
     worst = max(finding.probes, key=lambda probe: probe.discrepancy)
     if entries.kink.any() or any("kink" in note for note in finding.notes):
-        finding.tied = worst
+        finding.ties.append(worst)
         return
     if worst.estimate.value == 0 and outcome.tolerances[finding.name].of_nothing > 0:
         return  # nothing changes along the direction either

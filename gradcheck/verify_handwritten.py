@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck import conventions, explanation, findings, judge
+from gradcheck import conventions, explanation, findings, judge, mixtures
 from gradcheck.diagnose import Findings
 from gradcheck.errors import UsageError
 from gradcheck.options import Options
@@ -52,7 +52,7 @@ def verify_handwritten(
         return _unsteady(own, unsteady, options, time.perf_counter() - start)
     subject = own.in_double() or own
     outcome = examine_subject(subject, options, subject.dtypes)
-    for name in outcome.tied:
+    for name in mixtures.standing(outcome):
         findings.fail_tied(outcome.findings[name], outcome.tolerances[name])
     conventions.accept(outcome)
     found = explanation.explain(outcome, subject.facts())

@@ -102,6 +102,10 @@ class Line:
             self._values[t] = self._evaluate(t)
         return self._values[t]
 
+    def forget(self, t: float) -> None:
+        """Drop the outputs at t: of many points they may be more than memory holds."""
+        self._values.pop(t, None)
+
     def known(self, width: float) -> list[float]:
         """Return the points within ``width`` of 0 at which there is a value already."""
         return [t for t, value in self._values.items() if abs(t) <= width and value is not None]

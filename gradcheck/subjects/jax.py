@@ -43,6 +43,7 @@ class JaxSubject:
         name: what reports call it.
         double: whether to compute in double precision.
         values: arrays to put in place of leaves, by name.
+        compiled: whether to compile the function as a whole, and not each of its operations.
 
     Raises:
         UsageError: where no argument is a floating-point array.
@@ -59,6 +60,7 @@ class JaxSubject:
         name: str | None = None,
         double: bool = False,
         values: Mapping[str, Array] | None = None,
+        compiled: bool = False,
     ) -> None:
         self.function, self.args, self.kwargs = function, tuple(args), dict(kwargs or {})
         self.name = name or name_of(function)
@@ -83,6 +85,7 @@ class JaxSubject:
             path: self.arrays[path].astype(_wide(dtype) if double else dtype)
             for path, dtype in self.original_dtypes.items()
         }
+        self._run = jax.jit(self._fill) if compiled else self._fill
         self.output_paths: list[str] = []
         self._outputs: list[Array] | None = None
 
@@ -165,11 +168,14 @@ class JaxSubject:
 
     def call(self, leaves: Mapping[str, Any]) -> Any:
         """Run the function with the named leaves, JAX arrays or tracers, in the place of its own."""
+        return self._run(leaves)
+
+    def _fill(self, leaves: Mapping[str, Any]) -> Any:
         filled = [leaves.get(path, self._constant(path, leaf)) for path, leaf in self._leaves.items()]
         args, kwargs = jax.tree_util.tree_unflatten(self._tree, filled)
         return self.function(*args, **kwargs)
 
-    def at(self, values: Mapping[str, Array]) -> JaxSubject:
+    def at(self, values: Mapping[str, Array], compiled: bool = False) -> JaxSubject:
         """Return the same function at another point; what is not named stays."""
         return JaxSubject(
             self.function,
@@ -178,6 +184,7 @@ class JaxSubject:
             name=self.name,
             double=self.double,
             values={**self.arrays, **values},
+            compiled=compiled,
         )
 
     def _constant(self, path: str, leaf: Any) -> Any:

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -49,6 +50,18 @@ class JaxContext:
     options: Options
     rules: Sequence[Rule] | None
     deadline: float = math.inf
+
+    @cached_property
+    def compiles(self) -> bool:
+        """Whether the function, compiled as a whole, has the same gradient.
+
+        Then that is how it is run at other sizes, for each of which JAX would compile its operations one by
+        one.
+        """
+        try:
+            return not under_jit(self)
+        except Exception:  # whatever it is, it does not compile
+            return False
 
     def differing(self, found: Gradients, expected: Gradients | None = None) -> list[str]:
         """Return the leaves among ``found`` whose gradients differ by more than rounding."""
@@ -145,10 +158,22 @@ def under_vmap(context: JaxContext) -> str:
             copies = jax.tree_util.tree_map(lambda a: jax.numpy.stack([a] * _COPIES), arguments)
             return jax.tree_util.tree_map(lambda a: a[-1], jax.vmap(run)(*copies))
 
-        return mapped
+        return _compiled(mapped)
 
     found = _transformed(context, copied)
     return "under jax.vmap the gradient is another one" if context.differing(found) else ""
+
+
+def _compiled(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function as a whole where it can be, rather than each of its operations."""
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return jax.jit(run)(*arguments)
+        except Exception:  # told by the plain call, if it raises, too
+            return run(*arguments)
+
+    return call
 
 
 def _transformed(context: JaxContext, transform: Callable[[Callable[..., Any]], Any]) -> dict[str, Array]:
@@ -266,15 +291,15 @@ def _resized(a: Array, length: int, new: int) -> Array:
 
 def _at(context: JaxContext, label: str, arrays: Mapping[str, Array]) -> str:
     """Verify at another point. What JAX's own operations do together at a kink is no fault of the user's."""
-    subject = context.subject.at(arrays)
+    if context.rules is not None and not context.rules:
+        return ""  # JAX's own operations are taken for right
     try:
+        subject = _moved(context, arrays)
         outputs = subject.outputs
     except Exception as error:  # outside its domain a forward pass raises what it likes
         raise _Skip("the forward pass has no value there") from error
     if not outputs or not all(np.isfinite(output).all() for output in outputs):
         raise _Skip("the forward pass has no value there")
-    if context.rules is not None and not context.rules:
-        return ""
     try:
         outcome = examine(subject, context.options)
     except BackwardError as error:
@@ -291,6 +316,18 @@ def _at(context: JaxContext, label: str, arrays: Mapping[str, Array]) -> str:
     elif not outcome.failing and not tied_fault(subject, context.options):
         return ""
     return f"with {label}, the gradient of {wrong[0]} is wrong: {describe(outcome, wrong[0])}{place}"
+
+
+def _moved(context: JaxContext, arrays: Mapping[str, Array]) -> JaxSubject:
+    """Return the subject at another point, compiled where it can be."""
+    if context.compiles:
+        subject = context.subject.at(arrays, compiled=True)
+        try:
+            if subject.outputs:
+                return subject
+        except Exception:  # not every result can leave a compiled function
+            pass
+    return context.subject.at(arrays)
 
 
 VARIATIONS: Mapping[str, Callable[[JaxContext], str]] = {

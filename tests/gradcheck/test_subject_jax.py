@@ -272,6 +272,53 @@ def test_a_convention_at_a_kink_passes_and_what_is_no_subgradient_does_not():
     assert report.verdict == "fail", str(report)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_kinks_of_either_sign_pass_and_a_tie_given_to_both_beside_them_fails(seed):
+    y = normal((4,), seed)
+    report = gradcheck.verify(
+        lambda x: ((jax.nn.relu(x) - y) ** 2).sum(), jnp.zeros(4), variations=False, seed=seed
+    )
+    assert report.ok, str(report)
+
+    def larger(a, b):
+        return (jnp.maximum(a, b) * y).sum()
+
+    def backward(share):
+        def both(residuals, u):
+            a, b = residuals
+            first, second = (jnp.where(a == b, s, o) for s, o in zip(share, (a > b, b > a), strict=True))
+            return u * y * first, u * y * second
+
+        custom = jax.custom_vjp(larger)
+        custom.defvjp(lambda a, b: (larger(a, b), (a, b)), both)
+        return custom
+
+    # the rules close over y, of which they need tell no gradient
+    for share, verdict in (((1.0, 0.0), "pass"), ((0.5, 0.5), "pass"), ((1.0, 1.0), "fail")):
+        report = gradcheck.verify(backward(share), jnp.zeros(4), jnp.zeros(4), variations=False, seed=seed)
+        assert report.verdict == verdict, str(report)
+
+
+def test_a_function_without_rules_is_not_computed_at_other_points():
+    shapes = set()
+
+    def function(x):
+        shapes.add(x.shape)
+        return jnp.sin(x)
+
+    assert gradcheck.verify(function, X, variations={"other sizes", "zeros"}).ok
+    assert shapes == {X.shape}
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+def test_a_fault_at_other_sizes_is_found_whether_the_function_compiles_or_not(compiles, monkeypatch):
+    monkeypatch.setattr("gradcheck.variations.jax.JaxContext.compiles", compiles)
+    four = rule(mean, lambda x, u: (jnp.broadcast_to(u, x.shape) / 4,))
+    report = gradcheck.verify(four, X, **only("other sizes"))
+    assert report.verdict == "fail"
+    assert "axes of 3 made" in str(report) or "axes of 4 made" in str(report)
+
+
 def test_a_function_that_computes_in_single_precision_only_is_verified_in_it():
     def single(x):
         return (x.astype(jnp.float32) ** 2).sum(-1)
