@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -20,11 +21,12 @@ from gradcheck.pipeline import examine_subject
 from gradcheck.report.records import Blame, VariationResult, Verdict
 from gradcheck.subjects.torch import TorchSubject, tree
 from gradcheck.subjects.torch.backward import BackwardError
+from gradcheck.variations import domain, points
 from gradcheck.variations.base import Context, Skip, failed, passed
+from gradcheck.variations.keeping import INDICES, Change, kept
 
 # What may be spent on single entries at one such point.
 _LOCATE_SECONDS = 0.3
-_INDICES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 # exp(1000) is infinite in float64, too.
 _EXPONENT, _MOST = 1000.0, 1e4
 # What ``reshape(-1, features)`` raises with no features: an axis that may be empty for no model.
@@ -37,9 +39,6 @@ _HALF = 1e-4
 _TIMED = 4
 # So many inputs are changed alone, where all of them together cannot be.
 _ALONE = 4
-
-# Takes an input and its number among the inputs.
-Change = Callable[[torch.Tensor, int], torch.Tensor]
 
 
 def at(
@@ -77,6 +76,19 @@ def value_time(context: Context, change: Change) -> float | None:
             return min(_seconds(subject) for _ in range(_TIMED))
         except Exception:  # as in ``at``
             return None
+
+
+def has_value(context: Context, change: Change) -> bool:
+    """Whether the forward pass takes the inputs so changed."""
+    subject = _moved(context.subject, change)
+    if subject is None:
+        return False
+    with subject, torch.no_grad():
+        try:
+            subject.function(*subject.args, **subject.kwargs)
+        except Exception:  # as in ``at``
+            return False
+    return True
 
 
 def _seconds(subject: TorchSubject) -> float:
@@ -157,6 +169,7 @@ def judge_subject(
     wrong = outcome.failing or (outcome.tied if search else ())
     if not wrong:
         return passed(label)
+    points.check(context, subject, outcome, wrong)
     blames = _of_the_user(context, subject) if search else ()
     if blames is None:
         return passed(
@@ -235,7 +248,7 @@ def _whole_and_empty(t: torch.Tensor, _: int) -> torch.Tensor:
 
 def _zero_index(t: torch.Tensor, _: int) -> torch.Tensor:
     """Let the least length, label or offset be zero; offsets and sorted lengths stay in order."""
-    if t.dtype not in _INDICES or not bool((t > 0).any()):
+    if t.dtype not in INDICES or not bool((t > 0).any()):
         return t
     flat = t.clone().reshape(-1)
     flat[torch.where(flat > 0, flat, flat.max() + 1).argmin()] = 0
@@ -245,7 +258,7 @@ def _zero_index(t: torch.Tensor, _: int) -> torch.Tensor:
 def _one_index(t: torch.Tensor, _: int) -> torch.Tensor:
     if t.is_floating_point() or t.is_complex() or t.dtype is torch.bool or t.numel() < 2:
         return t
-    return t.flatten()[0].expand(t.shape).clone()
+    return torch.from_numpy(domain.repeated(t.cpu().numpy())).to(t)
 
 
 SPECIAL: Mapping[str, Change] = {
@@ -264,23 +277,41 @@ def special(label: str) -> Callable[[Context], VariationResult]:
     """Return the variation that puts one kind of special value into the inputs."""
 
     def variation(context: Context) -> VariationResult:
-        change = SPECIAL[label]
+        change = kept(context.subject, SPECIAL[label])
         if label == "large magnitudes" and context.subject.epsilon > _HALF:
             raise Skip("differences of large numbers in half precision tell nothing")
         inputs = list(context.subject.inputs.values())
         places = [i for i, t in enumerate(inputs) if not _unchanged(t, change(t.detach(), i))]
         if not places:
             raise Skip("no input has a place for them")
-        result = at(context, label, change)
-        if result is None and label == "large magnitudes":
-            result = at(context, label, _floats(lambda t, _: t * 100.0))
+        result, reason = _together(context, label, change, places)
         if result is None and len(places) > 1:
             result = _one_by_one(context, label, change, places[:_ALONE])
         if result is None:
-            raise Skip("the forward pass has no value there")
+            raise Skip(reason or "the forward pass has no value there")
         return result
 
     return variation
+
+
+def _together(
+    context: Context, label: str, change: Change, places: Sequence[int]
+) -> tuple[VariationResult | None, str]:
+    """Change all inputs; what is wrong then is looked for with each of them changed alone."""
+    names = list(context.subject.inputs)
+    where = f"{label} in {', '.join(names[i] for i in places)}"
+    try:
+        result = at(context, where, change)
+        if result is None and label == "large magnitudes":
+            result = at(context, where, kept(context.subject, _floats(lambda t, _: t * 100.0)))
+    except points.NoPoint as reason:
+        return None, f"with {where}: {reason}"
+    if result is None:
+        return None, ""
+    if result.verdict is Verdict.FAIL and len(places) > 1:
+        alone = _one_by_one(context, label, change, places[:_ALONE])
+        result = alone if alone is not None and alone.verdict is Verdict.FAIL else result
+    return replace(result, name=label), ""
 
 
 def _one_by_one(
@@ -290,7 +321,10 @@ def _one_by_one(
     names = list(context.subject.inputs)
     done = []
     for place in places:
-        result = at(context, f"{label} in {names[place]}", _only(change, place))
+        try:
+            result = at(context, f"{label} in {names[place]}", _only(change, place))
+        except points.NoPoint:
+            continue
         if result is not None and result.verdict is Verdict.FAIL:
             return failed(label, result.message, result.parameters)
         done += [result] if result is not None else []
