@@ -21,8 +21,8 @@ Array = npt.NDArray[Any]
 _ENTRIES, _ROWS = 1_000_000, 256
 # Sums of rounded numbers are off by about as many roundings as the root of their count; a few times that.
 _ROUNDINGS, _COARSEST = 4.0, 1e-2
-# Of so many indices below their number, all are different by chance in a tenth of all cases; of so many numbers
-# of either sign, all have the same one in a quarter.
+# Of so many indices below their number, all are different by chance in a tenth of all cases; so many numbers
+# of either sign all have the same one in a quarter.
 _PERMUTED, _ONE_SIDED = 4, 3
 
 

@@ -289,7 +289,7 @@ def special(label: str) -> Callable[[Context], VariationResult]:
             result = _one_by_one(context, label, change, places[:_ALONE])
         if result is None:
             raise Skip(reason or "the forward pass has no value there")
-        return result
+        return replace(result, message=result.message or reason)
 
     return variation
 

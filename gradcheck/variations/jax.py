@@ -19,6 +19,7 @@ from gradcheck.examination import Examination
 from gradcheck.jax_rules import Rule, blame, describe, examine, rules, tied_fault
 from gradcheck.numerical import directions
 from gradcheck.options import Options
+from gradcheck.pipeline import NOT_REPEATED
 from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.subjects.jax import BackwardError, JaxSubject, is_number, spacing
 from gradcheck.variations import digits, domain
@@ -323,7 +324,7 @@ def _at(context: JaxContext, label: str, arrays: Mapping[str, Array]) -> str:
     wrong = outcome.failing or outcome.tied
     if not wrong:
         return ""
-    if not outcome.exam.repeats():
+    if any(outcome.findings[n].message == NOT_REPEATED for n in wrong) or not outcome.exam.repeats():
         raise _Skip(f"with {label}: the forward pass gives another value each time there")
     if digits.lost(context.subject, subject, outputs, context.subject.outputs):
         raise _Skip(f"with {label}: rounding of the inputs alone changes the value there")
