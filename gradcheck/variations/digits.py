@@ -19,6 +19,8 @@ from gradcheck.subjects.base import Array, Subject
 _ROUNDINGS, _POWERS, _SHARE = 4.0, (1.0, 1.0, 0.75, 0.5), 1e-3
 # Far below a step that is worth the name, and far above rounding in double precision.
 _STAIR = 1e-12
+# Inputs are scaled by 1 + h and 1 - h. What is smooth bends by some h^2 of its size, a tenth of h at most.
+_STRETCHES, _BEND = (0.003, 0.01, 0.03), 0.3
 
 
 def lost(given: Subject, subject: Subject, outputs: list[Array], base: list[Array]) -> bool:
@@ -49,6 +51,28 @@ def in_steps(subject: Subject, outputs: list[Array]) -> bool:
         return False
     found = subject.evaluate(moved(subject, subject, _STAIR, np.random.default_rng(0)))
     return all(bool(np.array_equal(directions.to_numpy(a), b)) for a, b in zip(found, values, strict=True))
+
+
+def erratic(subject: Subject, outputs: list[Array]) -> bool:
+    """Whether the value goes to and fro where the inputs are scaled, as Newton's steps do between roots."""
+    size = max((directions.largest(directions.to_numpy(out)) for out in outputs), default=0.0)
+    for h in _STRETCHES:
+        try:
+            up, down = (subject.evaluate(_scaled(subject, 1 + sign * h)) for sign in (1, -1))
+        except Exception:  # the end of the domain
+            return False
+        for a, b, middle in zip(up, down, outputs, strict=True):
+            bent = directions.to_numpy(a) + directions.to_numpy(b) - 2 * directions.to_numpy(middle)
+            if float(np.abs(bent).max(initial=0.0)) > _BEND * h * size:
+                return True
+    return False
+
+
+def _scaled(subject: Subject, factor: float) -> dict[str, Array]:
+    return {
+        name: directions.like(value, directions.to_numpy(value) * factor)
+        for name, value in subject.variables.items()
+    }
 
 
 def moved(given: Subject, subject: Subject, share: float, generator: np.random.Generator) -> dict[str, Array]:

@@ -137,8 +137,9 @@ def test_steps_of_single_precision_do_not_excuse_a_clamp():
 
 
 def test_reasons_not_to_judge_are_said():
-    def reason(name, variation):
-        (result,) = _verify(ROWS[name][0], False, variations={variation}).variations
+    def reason(name, variation, seed=0):
+        torch.manual_seed(seed)
+        (result,) = gradcheck.verify(*ROWS[name][0](False), variations={variation}).variations
         assert result.verdict != "fail"
         return result.message
 
@@ -146,7 +147,7 @@ def test_reasons_not_to_judge_are_said():
     assert "PyTorch's own gradient" in reason("equal eigenvalues", "zeros")
     assert "rounding of the inputs alone" in reason("a matrix of full rank", "zeros")
     assert "does not move there" in reason("an end of a bracket", "large magnitudes")
-    assert "all have one sign" in reason("a root for positive numbers", "signs flipped")
+    assert "all have one sign" in reason("a root for positive numbers", "signs flipped", seed=2)
 
 
 def test_jax_functions_keep_what_their_inputs_are():
