@@ -36,6 +36,11 @@ _TIE_SECONDS = 0.5
 _MUCH, _FINE = 1e3, 1e-9
 # A gradient that changes by more than this under a scaled cotangent is not just rounded.
 _LINEAR = 1e-6
+NOT_REPEATED = (
+    "cannot be verified: the forward pass gives another value each time it is run on the same numbers; "
+    "the global generators of PyTorch, NumPy and Python are put back before each run, so what it draws "
+    "from, or counts, lies elsewhere"
+)
 
 
 @dataclass
@@ -285,8 +290,4 @@ def _irreproducible(exam: Examination) -> str:
     """Say whether the forward pass repeats, where the gradient does not."""
     if exam.repeats():
         return "the gradient differs from one backward pass to the next, with nothing changed in between"
-    return (
-        "cannot be verified: the forward pass gives another value each time it is run on the same numbers; "
-        "the global generators of PyTorch, NumPy and Python are put back before each run, so what it draws "
-        "from, or counts, lies elsewhere"
-    )
+    return NOT_REPEATED

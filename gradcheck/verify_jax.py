@@ -33,6 +33,7 @@ from gradcheck.subjects.jax import BackwardError, JaxSubject, make, spacing
 from gradcheck.suggest import did_you_mean
 from gradcheck.variations.jax import JaxContext
 from gradcheck.variations.jax import run as run_variations
+from gradcheck.variations.names import advice
 from gradcheck.waivers import waived
 
 Array = npt.NDArray[Any]
@@ -110,6 +111,8 @@ def _verify(subject: JaxSubject, options: Options, parts: _Parts) -> Cost:
             gradients = {name: _claimed(outcome, name) for name in pulled.gradients}
             context = JaxContext(subject, outcome.exam, pulled.cotangents, gradients, options, rules)
             parts.variations = run_variations(context)
+            wrong = [v.name for v in parts.variations if v.verdict is Verdict.FAIL]
+            parts.notes += filter(None, [advice(wrong)])
     failed = any(v.verdict is Verdict.FAIL for v in parts.variations) or parts.message or outcome.failing
     if failed and not parts.blames and rules is not None:
         parts.blames = _only(rules)

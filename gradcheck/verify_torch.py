@@ -384,6 +384,7 @@ def _variations(
     subject: TorchSubject, outcome: Outcome, options: Options, parts: Collected
 ) -> tuple[VariationResult, ...]:
     from gradcheck.variations.base import Context
+    from gradcheck.variations.names import advice
     from gradcheck.variations.run import run
 
     pulled = outcome.pulls[0]
@@ -401,7 +402,8 @@ def _variations(
     results = run(context, outcome.exam.seconds_per_pull)
     parts.forward += subject.forward_runs - forward
     parts.backward += subject.backward_runs - backward
-    failed = any(result.verdict is Verdict.FAIL for result in results)
+    failed = [result.name for result in results if result.verdict is Verdict.FAIL]
+    parts.notes += filter(None, [advice(failed)])
     if failed and not parts.blames and len(context.own_code.backwards) == 1:
         parts.blames += context.own_code.backwards
     return results

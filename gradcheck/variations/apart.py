@@ -21,6 +21,7 @@ from gradcheck.subjects.torch import TorchSubject, layout, tree
 from gradcheck.variations import sizes
 from gradcheck.variations.base import Context, Skip, failed, passed
 from gradcheck.variations.elsewhere import judge_subject
+from gradcheck.variations.points import NoPoint
 
 NAME = "other sizes"
 # So many axes are grown at most, and so many of those that can be are verified.
@@ -159,7 +160,10 @@ def _verified(context: Context, axis: Axis, length: int) -> Iterator[VariationRe
     with _grown(context.subject, axis) as subject:
         if subject is not None and all(bool(torch.isfinite(out).all()) for out in subject.outputs):
             label = f"axis {k} of {name} alone made {length + 1}"
-            result = judge_subject(context, subject, label, may_raise=True)
+            try:
+                result = judge_subject(context, subject, label, may_raise=True)
+            except NoPoint:
+                return
             if result is not None:
                 yield _with_misfit(result)
 

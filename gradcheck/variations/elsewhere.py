@@ -20,8 +20,9 @@ from gradcheck.pipeline import Outcome, examine_subject
 from gradcheck.report.records import Blame, VariationResult
 from gradcheck.subjects.torch import TorchSubject, tree
 from gradcheck.subjects.torch.backward import BackwardError
-from gradcheck.variations import onset
+from gradcheck.variations import onset, points
 from gradcheck.variations.base import Context, Skip, failed, passed
+from gradcheck.variations.keeping import Change
 
 # What may be spent on single entries at one such point.
 _LOCATE_SECONDS = 0.3
@@ -36,8 +37,6 @@ _SINGULAR = "LinAlgError"
 # So often a forward pass is timed.
 _TIMED = 4
 
-# Takes an input and its number among the inputs.
-Change = Callable[[torch.Tensor, int], torch.Tensor]
 # Takes a share of the way to a change, from 0 to 1.
 Way = Callable[[float], Change]
 
@@ -82,6 +81,19 @@ def value_time(context: Context, change: Change) -> float | None:
             return min(_seconds(subject) for _ in range(_TIMED))
         except Exception:  # as in ``at``
             return None
+
+
+def has_value(context: Context, change: Change) -> bool:
+    """Whether the forward pass takes the inputs so changed."""
+    subject = _moved(context.subject, change)
+    if subject is None:
+        return False
+    with subject, torch.no_grad():
+        try:
+            subject.function(*subject.args, **subject.kwargs)
+        except Exception:  # as in ``at``
+            return False
+    return True
 
 
 def _seconds(subject: TorchSubject) -> float:
@@ -140,7 +152,7 @@ def judge_subject(
     """Verify a started subject that is not the user's own; None where it is no circumstance.
 
     Without ``search`` for the guilty operation, a discrepancy away from kinks is believed as it is.
-    ``may_raise`` and ``way``: see ``at``.
+    ``may_raise`` and ``way``: see ``at``. Raises ``NoPoint`` where what is wrong there is the point.
     """
     subject.coarsen(context.subject.epsilon)
     inside = "float32" if subject.epsilon >= judge.SINGLE else "float64"
@@ -165,6 +177,7 @@ def judge_subject(
     wrong = outcome.failing or (outcome.tied if search else ())
     if not wrong:
         return passed(label)
+    points.check(context, subject, outcome, wrong)
     blames = _of_the_user(context, subject) if search else ()
     if blames is None:
         return passed(

@@ -11,11 +11,12 @@ import torch
 
 from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.variations.base import Context, Skip, failed, passed
-from gradcheck.variations.elsewhere import Change, at
+from gradcheck.variations.elsewhere import at
+from gradcheck.variations.keeping import INDICES, Change
+from gradcheck.variations.points import NoPoint
 from gradcheck.variations.special_values import special
 
 NAME = "zero indices"
-_INDICES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
 def zero_and_last(context: Context) -> VariationResult:
@@ -37,10 +38,13 @@ def zero_and_last(context: Context) -> VariationResult:
 
 def _last(context: Context) -> VariationResult | None:
     for place, (name, t) in enumerate(context.subject.inputs.items()):
-        length = _table_length(context, t) if t.dtype in _INDICES else None
+        length = _table_length(context, t) if t.dtype in INDICES else None
         if length is not None:
             label = f"an index of {name} made {length - 1}, the last"
-            result = at(context, label, _largest_made(length - 1, place))
+            try:
+                result = at(context, label, _largest_made(length - 1, place))
+            except NoPoint:
+                continue
             if result is not None:
                 return passed(NAME, result.message or label) if result.verdict is Verdict.PASS else result
     return None

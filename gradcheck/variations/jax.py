@@ -20,8 +20,10 @@ from gradcheck.examination import Examination
 from gradcheck.jax_rules import Rule, blame, describe, examine, rules, tied_fault
 from gradcheck.numerical import directions
 from gradcheck.options import Options
+from gradcheck.pipeline import NOT_REPEATED
 from gradcheck.report.records import VariationResult, Verdict
-from gradcheck.subjects.jax import BackwardError, JaxSubject, is_number
+from gradcheck.subjects.jax import BackwardError, JaxSubject, is_number, spacing
+from gradcheck.variations import digits, domain
 
 Array = npt.NDArray[Any]
 Gradients = Mapping[str, Array | None]
@@ -222,7 +224,7 @@ def _ties(a: Array, _: int) -> Array:
 
 
 def _one_index(a: Array, _: int) -> Array:
-    return np.full_like(a, a.reshape(-1)[0]) if a.dtype.kind in "iu" and a.size > 1 else a
+    return domain.repeated(a) if a.dtype.kind in "iu" and a.size > 1 else a
 
 
 def _floats(change: Callable[[Array, int], Array]) -> Callable[[Array, int], Array]:
@@ -239,6 +241,18 @@ SPECIAL: Mapping[str, Callable[[Array, int], Array]] = {
 }
 
 
+def _kept(given: Array, changed: Array) -> Array:
+    """Return the changed values with what the given ones have in common by design. See ``domain``."""
+    if given.dtype.kind in "iu":
+        return domain.keep_integers(given, changed)
+    if not is_number(given.dtype) or given.dtype.kind == "c":
+        return changed
+    values = domain.keep(given.astype(np.float64), changed.astype(np.float64), spacing(given.dtype))
+    if values is None:
+        raise _Skip("no input can be changed so and stay what it is")
+    return values.astype(given.dtype)
+
+
 def _float(a: Array) -> type:
     return complex if a.dtype.kind == "c" else float
 
@@ -248,10 +262,11 @@ def special(label: str) -> Callable[[JaxContext], str]:
 
     def variation(context: JaxContext) -> str:
         before = context.subject.arrays
-        after = {n: SPECIAL[label](a, i) for i, (n, a) in enumerate(before.items())}
-        if all(np.array_equal(before[n], after[n]) for n in before):
+        after = {n: _kept(a, SPECIAL[label](a, i)) for i, (n, a) in enumerate(before.items())}
+        places = [n for n in before if not np.array_equal(before[n], after[n])]
+        if not places:
             raise _Skip("no input has a place for them")
-        return _at(context, label, after)
+        return _at(context, f"{label} in {', '.join(places)}", after)
 
     return variation
 
@@ -261,29 +276,56 @@ def other_sizes(context: JaxContext) -> str:
     arrays = context.subject.arrays
     lengths = list(dict.fromkeys(n for a in arrays.values() for n in reversed(a.shape) if n > 0))[:3]
     tried: list[int] = []
+    refused = ""
     for length in lengths:
         for new in (1, length + 1, 33, 0):
-            after = {name: _resized(a, length, new) for name, a in arrays.items()}
-            late = bool(tried) and time.perf_counter() > context.deadline
-            if new == length or late or sum(a.size for a in after.values()) > _LARGEST:
+            if new == length or (tried and time.perf_counter() > context.deadline):
                 continue
             try:
+                after = {name: _kept(a, _resized(a, length, new)) for name, a in arrays.items()}
+                if sum(a.size for a in after.values()) > _LARGEST:
+                    continue
                 message = _at(context, f"axes of {length} made {new}", after)
-            except _Skip:
+            except _Skip as reason:
+                refused = refused or str(reason)
+                continue
+            if message and new == 1 and not _is_an_axis(context, length):
+                refused = f"axes of {length} made 1 only fit as they are broadcast"
                 continue
             if message:
                 return message
             tried.append(new)
     if not tried:
-        raise _Skip("the forward pass takes no other size")
+        raise _Skip(refused or "the forward pass takes no other size")
     return ""
+
+
+def _is_an_axis(context: JaxContext, length: int) -> bool:
+    """Whether the forward pass takes axes of this length longer, too.
+
+    Where it does not, something that is not resized has it as well, and one entry is broadcast beside it.
+    """
+    for new in (length + 1, length + 2, 2 * length):
+        arrays = {name: _resized(a, length, new) for name, a in context.subject.arrays.items()}
+        try:
+            return bool(context.subject.at(arrays).outputs)
+        except Exception:  # a size that it does not take
+            continue
+    return False
 
 
 def _resized(a: Array, length: int, new: int) -> Array:
     random = np.random.default_rng(new)
     for axis in range(a.ndim):
         if a.shape[axis] == length:
-            a = np.take(a, np.arange(new) % length, axis=axis)
+            permuted = (
+                axis == a.ndim - 1 and new > length and a.dtype.kind in "iu" and domain.is_permutation(a)
+            )
+            a = (
+                domain.grown_permutation(a, new)
+                if permuted
+                else np.take(a, np.arange(new) % length, axis=axis)
+            )
     if new > length and is_number(a.dtype):
         a = (a.astype(_float(a)) * random.uniform(0.9, 1.1, a.shape)).astype(a.dtype)
     return a
@@ -307,6 +349,10 @@ def _at(context: JaxContext, label: str, arrays: Mapping[str, Array]) -> str:
     wrong = outcome.failing or outcome.tied
     if not wrong:
         return ""
+    if any(outcome.findings[n].message == NOT_REPEATED for n in wrong) or not outcome.exam.repeats():
+        raise _Skip(f"with {label}: the forward pass gives another value each time there")
+    if digits.lost(context.subject, subject, outputs, context.subject.outputs):
+        raise _Skip(f"with {label}: rounding of the inputs alone changes the value there")
     place = ""
     if context.rules is not None:
         blames = blame(rules(subject), context.options)

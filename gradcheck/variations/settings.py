@@ -25,6 +25,7 @@ from gradcheck.variations import alternatives, given
 from gradcheck.variations.base import Context, Skip, differing, enters, failed, passed
 from gradcheck.variations.elsewhere import judge_subject
 from gradcheck.variations.given import Setting
+from gradcheck.variations.points import NoPoint
 
 # So many neutral numbers, and so many flags, integers and words, are changed, each alone.
 _MOST = 3
@@ -159,7 +160,10 @@ def _at(context: Context, changes: Mapping[Setting, Any]) -> VariationResult | N
             return None
         if not all(bool(torch.isfinite(out).all()) for out in subject.outputs):
             return None
-        result = judge_subject(context, subject, label, search=not inside, may_raise=not neutral)
+        try:
+            result = judge_subject(context, subject, label, search=not inside, may_raise=not neutral)
+        except NoPoint:
+            return None
         if result is None or result.verdict is not Verdict.FAIL:
             return result
         doubtful = _is_step(subject, result.parameters)

@@ -15,13 +15,15 @@ import torch
 
 from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.subjects.torch import TorchSubject
+from gradcheck.variations import domain
 from gradcheck.variations.base import Context, Skip, failed, passed
-from gradcheck.variations.elsewhere import Change, at, value_time
+from gradcheck.variations.elsewhere import at, has_value, value_time
+from gradcheck.variations.keeping import INDICES, Change, kept
+from gradcheck.variations.points import NoPoint
 
 # Inputs are not grown beyond this many entries: three axes of 4 made 33 would be most of the cost of a run.
 # A wide axis is tried for its length, not for what it costs, which is looked at first.
 _LARGEST, _LARGEST_WIDE = 20_000, 200_000
-_INDICES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 # Kernels go over to several blocks at widths up to this; that so wide an axis is affordable is seen at one of
 # an eighth of it, whose forward pass may take these seconds: 64 times as long at worst, a few dozen times.
 _WIDE, _EIGHTH, _AFFORDABLE = 2049, 8, 4e-4
@@ -40,22 +42,30 @@ def other_sizes(context: Context) -> VariationResult:
         raise Skip("no input has an axis")
     tried: list[str] = []
     doubts: list[str] = []
+    refusals: list[str] = []
     on_wide = 0.0
     for length in lengths:
+        unfit = math.inf
         for choices in _sizes(length, context.handwritten):
-            if choices[0] >= _WIDE and on_wide > _WIDE_SECONDS:
+            if choices[0] > unfit or (choices[0] >= _WIDE and on_wide > _WIDE_SECONDS):
                 continue
             start = time.perf_counter()
-            result = _first(context, tensors, length, choices)
+            try:
+                result = _first(context, tensors, length, choices)
+            except NoPoint as reason:
+                refusals.append(str(reason))
+                unfit, result = choices[0], None
             on_wide += time.perf_counter() - start if choices[0] >= _WIDE else 0.0
             if result is None:
                 continue
             tried.append(result.name)
             doubts += [result.message] if "raises" in result.message else []
-            if result.verdict is Verdict.FAIL:
+            if result.verdict is Verdict.FAIL and choices == (1,) and not _is_an_axis(context, length):
+                refusals.append(f"with axes of {length} made 1: they only fit as they are broadcast")
+            elif result.verdict is Verdict.FAIL:
                 return failed(name, result.message, result.parameters)
-    if not tried:
-        raise Skip("the forward pass takes no other size")
+    if not tried or len(tried) == len(refusals):
+        raise Skip(refusals[0] if refusals else "the forward pass takes no other size")
     return passed(name, "; ".join(["axes of " + ", ".join(tried), *doubts[:1]]))
 
 
@@ -97,14 +107,28 @@ def _first(
         if new >= _WIDE and not _affordable(context, length, new):
             continue
         label = f"axes of {length} made {new}"
-        result = at(context, label, _resized(length, new), _RUNS_AWAY, may_raise=True)
+        change = kept(context.subject, _resized(length, new))
+        try:
+            result = at(context, label, change, _RUNS_AWAY, may_raise=True)
+        except NoPoint as reason:
+            raise NoPoint(f"with {label}: {reason}") from reason
         if result is not None:
             return VariationResult(f"{length} to {new}", result.verdict, result.message, result.parameters)
     return None
 
 
+def _is_an_axis(context: Context, length: int) -> bool:
+    """Whether the forward pass takes axes of this length longer, too.
+
+    Where it does not, something that is not resized has it as well, a closure's target or a weight. One is
+    all that fits beside it, and is broadcast: another function than that of the given size.
+    """
+    longer = (length + 1, length + 2, *(_multiple(length, least) for least in (length + 1, 33)))
+    return any(has_value(context, kept(context.subject, _resized(length, new))) for new in longer)
+
+
 def _affordable(context: Context, length: int, new: int) -> bool:
-    seconds = value_time(context, _resized(length, _multiple(length, new // _EIGHTH)))
+    seconds = value_time(context, kept(context.subject, _resized(length, _multiple(length, new // _EIGHTH))))
     return seconds is not None and seconds <= _AFFORDABLE
 
 
@@ -116,7 +140,7 @@ def _is_spoken_of(subject: TorchSubject, length: int, new: int) -> bool:
     """
     if length in _integers((subject.args, subject.kwargs)):
         return True
-    indices = [t for t in subject.inputs.values() if t.dtype in _INDICES and t.numel()]
+    indices = [t for t in subject.inputs.values() if t.dtype in INDICES and t.numel()]
     return new < length and any(int(t.max()) >= new for t in indices)
 
 
@@ -140,8 +164,10 @@ def _resized(length: int, new: int) -> Change:
     def change(t: torch.Tensor, _: int) -> torch.Tensor:
         if t.layout is not torch.strided:
             return t
-        if _are_places(t):
+        if t.dtype in INDICES and domain.are_places(t.cpu().numpy()):
             return _placed(t, length, new)
+        if t.dtype in INDICES and _is_permuted(t, length) and new > length:
+            return torch.from_numpy(domain.grown_permutation(t.cpu().numpy(), new)).to(t)
         axes = [axis for axis in range(t.ndim) if t.shape[axis] == length]
         for axis in axes:
             t = t.index_select(axis, torch.arange(new, device=t.device) % length)
@@ -157,15 +183,8 @@ def _resized(length: int, new: int) -> Change:
     return change
 
 
-def _are_places(t: torch.Tensor) -> bool:
-    """Whether these are places along an axis in order, as offsets and bounds of segments are, from 0 on."""
-    return (
-        t.dtype in _INDICES
-        and t.ndim == 1
-        and t.numel() > 1
-        and int(t[0]) == 0
-        and bool((t.diff() >= 0).all())
-    )
+def _is_permuted(t: torch.Tensor, length: int) -> bool:
+    return t.ndim > 0 and t.shape[-1] == length and domain.is_permutation(t.cpu().numpy())
 
 
 def _placed(t: torch.Tensor, length: int, new: int) -> torch.Tensor:

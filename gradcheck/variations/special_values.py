@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
 from gradcheck.report.records import VariationResult, Verdict
+from gradcheck.subjects.torch import TorchSubject
+from gradcheck.variations import domain
 from gradcheck.variations.base import Context, Skip, failed, passed
-from gradcheck.variations.elsewhere import Change, Way, at
+from gradcheck.variations.elsewhere import Way, at
+from gradcheck.variations.keeping import INDICES, Change, kept
+from gradcheck.variations.points import NoPoint
 
-_INDICES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 # exp(1000) is infinite in float64, too.
 _EXPONENT, _AT_LEAST, _MOST = 1000.0, 100.0, 1e4
 # Formats coarser than this have less than four digits.
@@ -66,7 +70,7 @@ def _whole_and_empty(t: torch.Tensor, _: int) -> torch.Tensor:
 
 def _zero_index(t: torch.Tensor, _: int) -> torch.Tensor:
     """Let the least length, label or offset be zero; offsets and sorted lengths stay in order."""
-    if t.dtype not in _INDICES or not bool((t > 0).any()):
+    if t.dtype not in INDICES or not bool((t > 0).any()):
         return t
     flat = t.clone().reshape(-1)
     flat[torch.where(flat > 0, flat, flat.max() + 1).argmin()] = 0
@@ -76,7 +80,7 @@ def _zero_index(t: torch.Tensor, _: int) -> torch.Tensor:
 def _one_index(t: torch.Tensor, _: int) -> torch.Tensor:
     if t.is_floating_point() or t.is_complex() or t.dtype is torch.bool or t.numel() < 2:
         return t
-    return t.flatten()[0].expand(t.shape).clone()
+    return torch.from_numpy(domain.repeated(t.cpu().numpy())).to(t)
 
 
 SPECIAL: Mapping[str, Change] = {
@@ -99,33 +103,60 @@ def special(label: str) -> Callable[[Context], VariationResult]:
     """Return the variation that puts one kind of special value into the inputs."""
 
     def variation(context: Context) -> VariationResult:
-        change, ways = SPECIAL[label], _WAYS.get(label, ())
         if label == "large magnitudes" and context.subject.epsilon > _HALF:
             raise Skip("differences of large numbers in half precision tell nothing")
-        inputs = list(context.subject.inputs.values())
+        subject = context.subject
+        change, ways = kept(subject, SPECIAL[label]), [_kept(subject, way) for way in _WAYS.get(label, ())]
+        inputs = list(subject.inputs.values())
         places = [i for i, t in enumerate(inputs) if not _unchanged(t, change(t.detach(), i))]
         if not places:
             raise Skip("no input has a place for them")
-        result = at(context, label, change, way=ways[0] if ways else None)
-        for way in ways[1:]:
-            result = result or at(context, label, way(1.0), way=way)
+        result, reason = _together(context, label, change, ways, places)
         if result is None and len(places) > 1:
-            result = _one_by_one(context, label, places[:_ALONE])
+            result = _one_by_one(context, label, change, ways, places[:_ALONE])
         if result is None:
-            raise Skip("the forward pass has no value there")
-        return result
+            raise Skip(reason or "the forward pass has no value there")
+        return replace(result, message=result.message or reason)
 
     return variation
 
 
-def _one_by_one(context: Context, label: str, places: Sequence[int]) -> VariationResult | None:
+def _kept(subject: TorchSubject, way: Way) -> Way:
+    return lambda share: kept(subject, way(share))
+
+
+def _together(
+    context: Context, label: str, change: Change, ways: Sequence[Way], places: Sequence[int]
+) -> tuple[VariationResult | None, str]:
+    """Change all inputs; what is wrong then is looked for with each of them changed alone."""
+    names = list(context.subject.inputs)
+    where = f"{label} in {', '.join(names[i] for i in places)}"
+    try:
+        result = at(context, where, change, way=ways[0] if ways else None)
+        for way in ways[1:]:
+            result = result or at(context, where, way(1.0), way=way)
+    except NoPoint as reason:
+        return None, f"with {where}: {reason}"
+    if result is None:
+        return None, ""
+    if result.verdict is Verdict.FAIL and len(places) > 1:
+        alone = _one_by_one(context, label, change, ways, places[:_ALONE])
+        result = alone if alone is not None and alone.verdict is Verdict.FAIL else result
+    return replace(result, name=label), ""
+
+
+def _one_by_one(
+    context: Context, label: str, change: Change, ways: Sequence[Way], places: Sequence[int]
+) -> VariationResult | None:
     """Change one input after the other where the function has no value with all of them changed."""
     names = list(context.subject.inputs)
-    way = next(iter(_WAYS.get(label, ())), None)
     done = []
     for place in places:
-        alone = None if way is None else _along_one(way, place)
-        result = at(context, f"{label} in {names[place]}", _only(SPECIAL[label], place), way=alone)
+        alone = _along_one(ways[0], place) if ways else None
+        try:
+            result = at(context, f"{label} in {names[place]}", _only(change, place), way=alone)
+        except NoPoint:
+            continue
         if result is not None and result.verdict is Verdict.FAIL:
             return failed(label, result.message, result.parameters)
         done += [result] if result is not None else []

@@ -1,0 +1,150 @@
+"""Whether a point at which a gradient seems wrong is one to judge at.
+
+A variation moves a subject to where nobody asked for it to work: a matrix without full rank, equal
+eigenvalues, an iteration that does not settle. What is found there counts only where the function has a
+derivative that could be had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from gradcheck.pipeline import NOT_REPEATED, Outcome
+from gradcheck.subjects.torch import TorchSubject
+from gradcheck.variations import digits, witness
+from gradcheck.variations.base import Context, Gradients, Skip
+from gradcheck.variations.keeping import INDICES
+
+# So many numbers of either sign have the same one by chance in a quarter of all cases.
+_ONE_SIDED = 3
+# Most entries of a gradient differ by more than this share, and are larger than usual by this power of the
+# spacing of numbers (a million times in double precision).
+_NOISE, _HUGE, _MOST = 1e-3, -0.4, 0.9
+
+
+class NoPoint(Skip):
+    """Raised where a discrepancy is no fault; the text says why."""
+
+
+def check(context: Context, subject: TorchSubject, outcome: Outcome, wrong: Sequence[str]) -> None:
+    """Raise ``NoPoint`` where what is wrong at the subject's inputs is the point, not the backward pass."""
+    if any(outcome.findings[name].message == NOT_REPEATED for name in wrong) or not outcome.exam.repeats():
+        raise NoPoint("the forward pass gives another value each time there")
+    if _is_on_stairs(context, outcome, wrong):
+        raise NoPoint("the forward pass, which moves in steps, does not move there")
+    if _stands_for_something(context, subject, outcome, wrong):
+        raise NoPoint(
+            "0 is not among the integers given, and may stand for something else (a blank, padding)"
+        )
+    if digits.lost(context.subject, subject, subject.outputs, context.subject.outputs):
+        raise NoPoint("rounding of the inputs alone changes the value there")
+    if _backward_has_no_digits(context, subject, outcome, wrong):
+        raise NoPoint("rounding of the inputs alone changes the whole gradient there")
+    if _leaves_its_sign(context, subject) and digits.erratic(subject, subject.outputs):
+        raise NoPoint("given inputs all have one sign, and with another one the value is erratic")
+    if witness.fails_by_itself(context, subject, outcome, wrong):
+        raise NoPoint("PyTorch's own gradient of the same forward pass is none there, either")
+
+
+# The forward pass
+
+
+def _is_on_stairs(context: Context, outcome: Outcome, wrong: Sequence[str]) -> bool:
+    """Whether the value does not move where that of the given inputs moves in steps of its own.
+
+    So does a bisection in so many steps, which gives an end of its bracket for all that lies beyond. Steps of
+    single precision inside are none of its own: a clamp has them as well, and owes a gradient of zero.
+    """
+    seen = [outcome.findings[name].comparison for name in wrong]
+    if not all(c is not None and c.expected == 0 for c in seen):
+        return False
+    return digits.in_steps(context.subject, context.subject.outputs)
+
+
+def _backward_has_no_digits(
+    context: Context, subject: TorchSubject, outcome: Outcome, wrong: Sequence[str]
+) -> bool:
+    """Whether at another size moving the inputs by next to nothing gives wholly other gradients.
+
+    So does the inverse of a matrix that has no full rank any more: five equations for thirty-three unknowns.
+    A gradient that differs between two passes over the same numbers is taken for that only where it is huge,
+    as it may hold what lay about in memory.
+    """
+    if all(context.subject.variables[name].shape == subject.variables[name].shape for name in subject.names):
+        return False
+    cotangents = outcome.pulls[0].cotangents
+    values = digits.moved(context.subject, subject, subject.epsilon, np.random.default_rng(0))
+    with torch.enable_grad(), subject.running(values) as (leaves, outputs):
+        other = subject.gradients(leaves, outputs, cotangents)
+    first, again = subject.pull_back(cotangents), subject.pull_back(cotangents)
+    return _differing(first, other, wrong) > _MOST and (
+        _differing(first, again, wrong) == 0 or all(_is_huge(context, subject, n, first[n]) for n in wrong)
+    )
+
+
+def _differing(a: Gradients, b: Gradients, names: Sequence[str]) -> float:
+    """Return the share of entries that differ visibly, among those that are not zero both times."""
+    pairs = [(a[name], b[name]) for name in names]
+    counted = [(x.flatten(), y.flatten()) for x, y in pairs if x is not None and y is not None]
+    if len(counted) < len(pairs):
+        return 0.0
+    x, y = (torch.cat(each) for each in zip(*counted, strict=True))
+    return _share(((x - y).abs() > _NOISE * x.abs())[(x != 0) | (y != 0)])
+
+
+def _is_huge(context: Context, subject: TorchSubject, name: str, g: torch.Tensor | None) -> bool:
+    known = context.gradients.get(name)
+    if g is None or known is None:
+        return False
+    return _share(g.abs() > subject.epsilon**_HUGE * _largest(torch.nan_to_num(known))) > _MOST
+
+
+def _share(where: torch.Tensor) -> float:
+    return float(where.to(torch.float64).mean()) if where.numel() else 0.0
+
+
+# The inputs
+
+
+def _stands_for_something(
+    context: Context, subject: TorchSubject, outcome: Outcome, wrong: Sequence[str]
+) -> bool:
+    """Whether a zero was put among integers that had none and are no lengths, and only numbers differ."""
+    if any(name in outcome.pulls[0].finite for name in wrong):
+        return False
+    pairs = zip(context.subject.inputs.values(), subject.inputs.values(), strict=True)
+    return any(
+        a.dtype in INDICES and bool((a > 0).all()) and bool((b == 0).any()) and not _are_lengths(context, a)
+        for a, b in pairs
+        if a.numel() and b.numel()
+    )
+
+
+def _are_lengths(context: Context, t: torch.Tensor) -> bool:
+    """Whether the largest is the length of an axis, as it is where others are padded to it."""
+    floats = [other for other in context.subject.inputs.values() if other.is_floating_point()]
+    return int(t.max()) in {n for other in floats for n in other.shape}
+
+
+def _leaves_its_sign(context: Context, subject: TorchSubject) -> bool:
+    pairs = zip(context.subject.inputs.values(), subject.inputs.values(), strict=True)
+    return any(
+        a.is_floating_point() and a.numel() >= _ONE_SIDED and _is_one_sided(a) and not _is_one_sided_as(a, b)
+        for a, b in pairs
+        if b.numel()
+    )
+
+
+def _is_one_sided(t: torch.Tensor) -> bool:
+    return bool((t > 0).all() or (t < 0).all())
+
+
+def _is_one_sided_as(given: torch.Tensor, t: torch.Tensor) -> bool:
+    return bool((t * given.flatten()[0].sign().to(t) > 0).all())
+
+
+def _largest(t: torch.Tensor) -> float:
+    return float(t.abs().max()) if t.numel() else 0.0
