@@ -229,12 +229,11 @@ def keep_integers(original: Array, changed: Array) -> Array:
 
 
 def repeated(a: Array) -> Array:
-    """Return indices that are all the same; bounds of segments keep their ends, and one segment has all."""
-    if not are_places(a):
-        return np.full_like(a, a.reshape(-1)[0])
-    inner = np.full_like(a, a[1])
-    inner[0], inner[-1] = a[0], a[-1]
-    return inner
+    """Return indices that are all the same; of bounds of segments the last stays, and its segment has all."""
+    same = np.full_like(a, a.reshape(-1)[0])
+    if are_places(a):
+        same[-1] = a[-1]
+    return same
 
 
 def grown_permutation(a: Array, new: int) -> Array:

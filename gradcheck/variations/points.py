@@ -43,7 +43,7 @@ def check(context: Context, subject: TorchSubject, outcome: Outcome, wrong: Sequ
         raise NoPoint("rounding of the inputs alone changes the value there")
     if _backward_has_no_digits(context, subject, outcome, wrong):
         raise NoPoint("rounding of the inputs alone changes the whole gradient there")
-    if _leaves_its_sign(context, subject) and digits.erratic(subject, subject.outputs):
+    if _changes_sign(context, subject) and _turns_erratic(context, subject):
         raise NoPoint("given inputs all have one sign, and with another one the value is erratic")
     if witness.fails_by_itself(context, subject, outcome, wrong):
         raise NoPoint("PyTorch's own gradient of the same forward pass is none there, either")
@@ -129,12 +129,12 @@ def _are_lengths(context: Context, t: torch.Tensor) -> bool:
     return int(t.max()) in {n for other in floats for n in other.shape}
 
 
-def _leaves_its_sign(context: Context, subject: TorchSubject) -> bool:
+def _changes_sign(context: Context, subject: TorchSubject) -> bool:
+    """Whether numbers that were all of one sign now have the other; zero, where a domain ends, is none."""
     pairs = zip(context.subject.inputs.values(), subject.inputs.values(), strict=True)
     return any(
-        a.is_floating_point() and a.numel() >= _ONE_SIDED and _is_one_sided(a) and not _is_one_sided_as(a, b)
+        a.is_floating_point() and a.numel() >= _ONE_SIDED and _is_one_sided(a) and _is_across(a, b)
         for a, b in pairs
-        if b.numel()
     )
 
 
@@ -142,8 +142,13 @@ def _is_one_sided(t: torch.Tensor) -> bool:
     return bool((t > 0).all() or (t < 0).all())
 
 
-def _is_one_sided_as(given: torch.Tensor, t: torch.Tensor) -> bool:
-    return bool((t * given.flatten()[0].sign().to(t) > 0).all())
+def _is_across(given: torch.Tensor, t: torch.Tensor) -> bool:
+    return bool((t * given.flatten()[0].sign().to(t) < 0).any())
+
+
+def _turns_erratic(context: Context, subject: TorchSubject) -> bool:
+    given = context.subject
+    return digits.erratic(subject, subject.outputs) and not digits.erratic(given, given.outputs)
 
 
 def _largest(t: torch.Tensor) -> float:

@@ -91,7 +91,7 @@ def test_permutations_and_bounds_of_segments_stay_what_they_are():
     order, bounds = np.array([2, 0, 3, 1]), np.array([0, 3, 4, 7])
     np.testing.assert_array_equal(domain.keep_integers(order, np.zeros_like(order)), order)
     np.testing.assert_array_equal(domain.grown_permutation(order, 6), [2, 0, 3, 1, 4, 5])
-    np.testing.assert_array_equal(domain.repeated(bounds), [0, 3, 3, 7])
+    np.testing.assert_array_equal(domain.repeated(bounds), [0, 0, 0, 7])
     np.testing.assert_array_equal(domain.repeated(np.array([2, 0, 5])), [2, 2, 2])
 
 
