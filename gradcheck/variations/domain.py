@@ -35,25 +35,29 @@ class Property:
     project: Callable[[Array, Array], Array]
 
 
-def keep(original: Array, changed: Array, epsilon: float, bystander: bool = False) -> Array | None:
-    """Return the changed values with every property that the original ones have; None where there are none.
+def held(a: Array, epsilon: float, bystander: bool = False) -> list[Property]:
+    """Return the properties that values have.
 
-    ``epsilon`` is the spacing of the format that the original was given in. ``bystander``: whether nobody
+    ``epsilon`` is the spacing of the format that they were given in. ``bystander``: whether nobody
     differentiates for this input, so that its range counts, too.
     """
-    held = [p for p in properties(original, bystander) if p.holds(original, _tolerance(original, epsilon))]
-    if not held:
+    return [p for p in properties(a, bystander) if p.holds(a, _tolerance(a, epsilon))]
+
+
+def keep(original: Array, changed: Array, known: list[Property], epsilon: float) -> Array | None:
+    """Return the changed values with the known properties of the original; None where there are none."""
+    if not known:
         return changed
-    same = changed.shape == original.shape
-    for candidate in _candidates(held, original, changed):
-        if all(p.holds(candidate, _tolerance(original, epsilon)) for p in held):
+    tolerance = _tolerance(original, epsilon)
+    for candidate in _candidates(known, original, changed):
+        if all(p.holds(candidate, tolerance) for p in known):
             return candidate
-    return original if same else None
+    return original if changed.shape == original.shape else None
 
 
-def _candidates(held: list[Property], original: Array, changed: Array) -> Iterator[Array]:
+def _candidates(known: list[Property], original: Array, changed: Array) -> Iterator[Array]:
     yield changed
-    for each in held:
+    for each in known:
         yield each.project(changed, original)
 
 

@@ -247,7 +247,8 @@ def _kept(given: Array, changed: Array) -> Array:
         return domain.keep_integers(given, changed)
     if not is_number(given.dtype) or given.dtype.kind == "c":
         return changed
-    values = domain.keep(given.astype(np.float64), changed.astype(np.float64), spacing(given.dtype))
+    epsilon, wide = spacing(given.dtype), given.astype(np.float64)
+    values = domain.keep(wide, changed.astype(np.float64), domain.held(wide, epsilon), epsilon)
     if values is None:
         raise _Skip("no input can be changed so and stay what it is")
     return values.astype(given.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -14,31 +15,43 @@ Change = Callable[[torch.Tensor, int], torch.Tensor]
 INDICES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
+# What was seen in the inputs of a subject, by their number: every variation asks again.
+_SEEN: WeakKeyDictionary[TorchSubject, dict[int, list[domain.Property]]] = WeakKeyDictionary()
+
+
 def kept(subject: TorchSubject, change: Change) -> Change:
     """Return the change, followed by what gives inputs of the subject back what they were by design.
 
     Raises ``ValueError`` where nothing does.
     """
     given = list(subject.inputs.items())
-    differentiated = [name in subject.names for name, _ in given]
+    seen = _SEEN.setdefault(subject, {})
 
     def changed(t: torch.Tensor, number: int) -> torch.Tensor:
         new = change(t, number)
         if t.layout is not torch.strided or new is t:
             return new
         if t.dtype in INDICES:
-            integers = domain.keep_integers(t.cpu().numpy(), new.cpu().numpy())
-            return torch.from_numpy(integers).to(new)
+            return torch.from_numpy(domain.keep_integers(t.cpu().numpy(), new.cpu().numpy())).to(new)
         if not t.is_floating_point():
             return new
-        name, bystander = given[number][0], any(differentiated) and not differentiated[number]
-        epsilon = float(torch.finfo(given[number][1].dtype).eps)
-        values = domain.keep(_numpy(t), _numpy(new), epsilon, bystander)
+        name, tensor = given[number]
+        epsilon = float(torch.finfo(tensor.dtype).eps)
+        if number not in seen:
+            seen[number] = domain.held(_numpy(t), epsilon, _is_bystander(subject, name))
+        if not seen[number]:
+            return new
+        values = domain.keep(_numpy(t), _numpy(new), seen[number], epsilon)
         if values is None:
             raise ValueError(f"{name} cannot be changed so and stay what it is.")
         return torch.from_numpy(values).to(new)
 
     return changed
+
+
+def _is_bystander(subject: TorchSubject, name: str) -> bool:
+    """Whether others among the inputs are differentiated for, and this one is not."""
+    return name not in subject.names and any(other in subject.names for other in subject.inputs)
 
 
 def _numpy(t: torch.Tensor) -> domain.Array:
