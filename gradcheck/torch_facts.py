@@ -55,9 +55,11 @@ def _rerun(outcome: Outcome) -> Rerun | None:
     before = {name: tensor.detach().clone() for name, tensor in subject.variables.items()}
 
     def gradients() -> Mapping[str, np.ndarray | None]:
-        counted = exam.backward_evaluations
-        again = exam.pull(pulled.cotangents)
-        exam.backward_evaluations = counted  # how many fit into the time says nothing of the verification
+        counted = exam.forward_evaluations, exam.backward_evaluations
+        try:
+            again = exam.pull(pulled.cotangents)
+        finally:  # how many fit into the time says nothing of the verification
+            exam.forward_evaluations, exam.backward_evaluations = counted
         unshaped = {name: again.raw.get(name) for name in again.misshapen}
         return {**again.gradients, **again.raw, **unshaped}
 
