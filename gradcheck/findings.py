@@ -21,7 +21,7 @@ TURNS = "the function turns within the first steps: much smaller ones confirm th
 _SHOWN = 8
 # A discrepancy this many times its uncertainty is worth a note even where it is within tolerance.
 _IMPRECISE = 10.0
-_IMPRECISION = "imprecise"
+_IMPRECISE_NOTE = "imprecise"
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Finding:
     @property
     def imprecise(self) -> bool:
         """Whether it passes with errors that no rounding in its own format explains."""
-        return any(note.startswith(_IMPRECISION) for note in self.notes)
+        return any(note.startswith(_IMPRECISE_NOTE) for note in self.notes)
 
     @property
     def tied(self) -> Probe | None:

@@ -36,6 +36,7 @@ _TIE_SECONDS = 0.5
 _MUCH, _FINE = 1e3, 1e-9
 # A gradient that changes by more than this under a scaled cotangent is not just rounded.
 _LINEAR = 1e-6
+NOT_LINEAR = "backward is not linear"
 NOT_REPEATED = (
     "cannot be verified: the forward pass gives another value each time it is run on the same numbers; "
     "the global generators of PyTorch, NumPy and Python are put back before each run, so what it draws "
@@ -281,7 +282,7 @@ def _judge_nonlinear(outcome: Outcome, finding: Finding, deviation: float) -> No
     else:
         _fail(
             finding,
-            f"backward is not linear in the cotangent: the gradient of {SCALE} times the cotangent, divided "
+            f"{NOT_LINEAR} in the cotangent: the gradient of {SCALE} times the cotangent, divided "
             f"by {SCALE}, differs from that of the cotangent by {deviation:.1%} of its largest entry",
         )
 

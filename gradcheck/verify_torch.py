@@ -16,7 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradcheck import against_reference, conventions, explanation, findings, judge, own_precision, torch_facts
+from gradcheck import (
+    against_reference,
+    conventions,
+    explanation,
+    findings,
+    judge,
+    own_precision,
+    tolerances,
+    torch_facts,
+)
 from gradcheck.blame import BlameResult, blame_subject, leftover
 from gradcheck.blame.handwritten import OwnCode, own_code
 from gradcheck.blame.inherit import inherited
@@ -95,6 +104,7 @@ def verify_torch(
 def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> None:
     outcome = examine_subject(subject, options, _dtypes(subject))
     parts.notes += outcome.notes
+    elsewhere = tolerances.excuse(subject, outcome, options)
     blame = _arbitrate(subject, outcome, parts)
     parts.parameters = _results(subject, outcome, parts, blame)
     if blame is not None:
@@ -107,7 +117,7 @@ def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> N
     if right and options.order == 2:
         _second_order(subject, outcome, options, parts)
     if right and options.variations is not False:
-        parts.variations = _variations(subject, outcome, options, parts)
+        parts.variations = _variations(subject, outcome, elsewhere, parts)
     if not parts.blames and any(r.verdict is Verdict.FAIL for r in parts.parameters.values()):
         parts.blames += _undefined(subject, outcome, parts) or leftover.only_backward(
             subject, _own_code(subject).backwards, parts.trace, parts.parameters.values()

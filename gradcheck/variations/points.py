@@ -12,8 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from gradcheck import tolerances
 from gradcheck.pipeline import NOT_REPEATED, Outcome
 from gradcheck.subjects.torch import TorchSubject
+from gradcheck.subjects.torch.iterating import iterates, operations
 from gradcheck.variations import digits, witness
 from gradcheck.variations.base import Context, Gradients, Skip
 from gradcheck.variations.keeping import INDICES
@@ -25,6 +27,9 @@ _ONE_SIDED = 3
 # Most entries of a gradient differ by more than this share, and are larger than usual by this power of the
 # spacing of numbers (a million times in double precision).
 _NOISE, _HUGE, _MOST = 1e-3, -0.4, 0.9
+
+# An iteration that takes so many times as many steps has come to its limit.
+_STEPS = 4
 
 
 class NoPoint(Skip):
@@ -45,6 +50,10 @@ def _reason(context: Context, subject: TorchSubject, outcome: Outcome, wrong: Se
     told = any(outcome.findings[name].message == NOT_REPEATED for name in wrong)
     if told or not all(outcome.exam.repeats() for _ in range(_REPEATED)):
         return "the forward pass gives another value each time there"
+    if tolerances.explains(subject, outcome, wrong):
+        return "an iteration's tolerance explains it"
+    if _runs_on(context, subject):
+        return "the forward pass takes many more steps there: an iteration that does not settle"
     if _is_on_stairs(context, outcome, wrong):
         return "the forward pass, which moves in steps, does not move there"
     if _stands_for_something(context, subject, outcome, wrong):
@@ -61,6 +70,16 @@ def _reason(context: Context, subject: TorchSubject, outcome: Outcome, wrong: Se
 
 
 # The forward pass
+
+
+def _runs_on(context: Context, subject: TorchSubject) -> bool:
+    """Whether a forward pass that iterates takes many more steps at these values of the same shapes."""
+    shapes = [[t.shape for t in s.inputs.values()] for s in (context.subject, subject)]
+    if shapes[0] != shapes[1]:
+        return False
+    here, there = operations(context.subject), operations(subject)
+    more = here is not None and there is not None and there > _STEPS * here
+    return more and iterates(context.subject)
 
 
 def _is_on_stairs(context: Context, outcome: Outcome, wrong: Sequence[str]) -> bool:
