@@ -28,6 +28,8 @@ _UNMEASURED = 64.0
 # An error bar beyond this share of the smallest leaf's gradient is worth two more evaluations: at less, one
 # direction sees an error of 1e-7 in any leaf with 99.9% probability.
 _WANTED = 1e-10
+# More evaluations than these are only made where the first rungs and the second opinion leave something open.
+_QUICK = 7
 # What rounding does to gradients of formats coarser than this has a say in whether they are right.
 _FINE = 1e-9
 
@@ -99,12 +101,7 @@ class Examination:
         self.backward_evaluations = 0
         self._seconds: list[float] = []
         self.seconds_per_pull = 0.0
-        self.outputs = self._evaluate({})
-        self.base: Vector = flatten(self.outputs)
-        self.defined = finite_mask(self.base)
-        self.outside = 0 if self.defined is None else int((~self.defined).sum())
-        if self.defined is not None:
-            self.base = self.base[self.defined]
+        self._look_at_base()
         self.deviations: dict[str, float] = {}
         self._rounding: dict[str, np.ndarray] = {}
         self._unscaled: Pulled | None = None
@@ -113,6 +110,14 @@ class Examination:
         self.values = {name: directions.to_numpy(value) for name, value in self.variables.items()}
         self.scales = {name: directions.scale(value) for name, value in self.values.items()}
         self.largest = {name: directions.largest(value) for name, value in self.values.items()}
+
+    def _look_at_base(self) -> None:
+        self.outputs = self._evaluate({})
+        self.base: Vector = flatten(self.outputs)
+        self.defined = finite_mask(self.base)
+        self.outside = 0 if self.defined is None else int((~self.defined).sum())
+        if self.defined is not None:
+            self.base = self.base[self.defined]
 
     def _evaluate(self, values: Mapping[str, Array]) -> list[Array]:
         self.forward_evaluations += 1
@@ -288,11 +293,22 @@ class Examination:
             wanted=_WANTED * min((size for _, size in parts.values() if size > 0), default=np.inf),
         )
         probe = Probe(claimed, estimate, self._noise(parts, moved, self._rounding), parts, pulled)
+        if (probe.suspect or estimate.evaluations > _QUICK) and self._settles_grad_mode():
+            return self.along(pulled, direction, climb=climb, blind=blind)
         if not probe.suspect or not parts:
             return probe
         probe = replace(probe, noise=self._noise(parts, moved, self.rounding))
         doubts = [directions.inner(self.rounding_in_doubt(name), np.abs(v))[1] for name, v in moved.items()]
         return replace(probe, noise=probe.noise + float(np.hypot.reduce(doubts)))
+
+    def _settles_grad_mode(self) -> bool:
+        """Have a subject that runs without grad on trial compare; whether it was one, to be asked anew."""
+        if not getattr(self.subject, "is_provisional", False):
+            return False
+        self.forward_evaluations += 1
+        _ = self.subject.needs_grad_mode  # type: ignore[attr-defined]  # there with the other
+        self._look_at_base()
+        return True
 
     def _noise(
         self,

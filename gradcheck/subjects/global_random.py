@@ -18,8 +18,9 @@ import numpy as np
 _WORDS = 624
 _INSTANCE: Any = random.random.__self__  # type: ignore[attr-defined]  # a bound method, as its stubs do not say
 _HEADER = object.__basicsize__ if sys.implementation.name == "cpython" else 0
-# NumPy's state as it was last copied, with its bytes.
+# The states as they were last copied, with their bytes.
 _copied: tuple[bytes, Any] = (b"", None)
+_copied_of_python: tuple[bytes, Any] = (b"", None)
 
 
 class GlobalRandom:
@@ -27,7 +28,7 @@ class GlobalRandom:
 
     def __init__(self) -> None:
         self._numpy_memory, self._numpy = _numpy_memory(), _numpy_state()
-        self._python_memory, self._python = _python_memory(), random.getstate()
+        self._python_memory, self._python = _python_memory(), _python_state()
 
     def numpy_moved(self) -> bool:
         """Whether NumPy's generator has moved since, or been put elsewhere."""
@@ -61,6 +62,18 @@ def _numpy_state() -> Any:
             return state
         _copied = (memory, state)
     return _copied[1]
+
+
+def _python_state() -> Any:
+    """Return the state of Python's generator, likewise."""
+    global _copied_of_python
+    memory = _python_memory()
+    if not memory or memory != _copied_of_python[0] or _INSTANCE.gauss_next is not None:
+        state = random.getstate()
+        if not memory or state[2] is not None:
+            return state
+        _copied_of_python = (memory, state)
+    return _copied_of_python[1]
 
 
 def _numpy_memory() -> bytes:

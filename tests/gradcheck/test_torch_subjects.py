@@ -656,3 +656,25 @@ def test_a_forward_pass_that_never_runs_is_the_users_error():
 
     with pytest.raises(TargetError, match="KeyError"):
         gradcheck.verify(broken, _leaf(3))
+
+
+def _only_with_grad(x):
+    return x.sin() if torch.is_grad_enabled() else x.cos()
+
+
+def _differentiates_inside(x):
+    y = x if x.requires_grad else x.detach().requires_grad_()
+    (slope,) = torch.autograd.grad((y**3).sum(), y, create_graph=True)
+    return slope * x
+
+
+def _nearly_the_same(x):
+    return x.sin() if torch.is_grad_enabled() else x.sin() * (1 + 1e-7)
+
+
+@pytest.mark.parametrize("function", [_only_with_grad, _differentiates_inside, _nearly_the_same])
+def test_what_only_grad_mode_gives_is_evaluated_in_it(function):
+    x = torch.linspace(0.3, 1.7, 12, dtype=DOUBLE).reshape(3, 4).requires_grad_()
+    report = gradcheck.verify(function, x)
+    assert report.ok, report
+    assert report.parameters["inputs[0]"].comparisons["finite differences"].rel_error < 1e-9

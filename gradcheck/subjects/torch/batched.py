@@ -116,6 +116,7 @@ class Batched:
 
     def _mapped(self, leaves: torch.Tensor) -> list[torch.Tensor]:
         subject, count = self._subject, leaves.shape[0]
+        with_grad = subject.needs_grad_mode
         subject.renew()
         others = self._caller.others(self._name) if self._own else {}
         copies = {key: tensor.expand(count, *tensor.shape).clone() for key, tensor in others.items()}
@@ -124,7 +125,7 @@ class Batched:
             return self._caller.outputs({**copied, self._name: leaf}, self._keys)
 
         try:
-            with warnings.catch_warnings(), torch.set_grad_enabled(subject.needs_grad_mode):
+            with warnings.catch_warnings(), torch.set_grad_enabled(with_grad):
                 warnings.simplefilter("ignore")  # vmap tells of operations over which it loops
                 found = torch.vmap(outputs, randomness="same")(leaves, copies)
         finally:

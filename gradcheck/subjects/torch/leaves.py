@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -22,15 +23,15 @@ def name_of(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def parameters_of(function: Any, modules: list[tuple[str, torch.nn.Module]]) -> dict[str, torch.Tensor]:
-    """Return parameters by qualified name; a tied one once, under its first name."""
+def parameters_of(modules: Mapping[str, torch.nn.Module]) -> dict[str, torch.Tensor]:
+    """Return parameters by qualified name, of modules by path; a tied one once, under its first name."""
     found: dict[str, torch.Tensor] = {}
     seen: set[int] = set()
-    for prefix, module in modules:
-        for name, parameter in module.named_parameters(prefix=prefix):
-            if id(parameter) not in seen:
+    for path, module in modules.items():
+        for name, parameter in module._parameters.items():
+            if parameter is not None and id(parameter) not in seen:
                 seen.add(id(parameter))
-                found[name] = parameter
+                found[f"{path}.{name}" if path else name] = parameter
     return found
 
 

@@ -7,7 +7,7 @@ the same, so that tied weights, hooks, parametrizations and references kept else
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -43,12 +43,13 @@ def referenced(function: Any) -> Iterator[tuple[str, Any]]:
             yield name, function.__globals__[name]
 
 
-def within(modules: list[tuple[str, torch.nn.Module]]) -> list[torch.nn.Module]:
-    """Return the modules and all modules in them, each once."""
-    return list({id(module): module for _, root in modules for module in root.modules()}.values())
+def within(modules: list[tuple[str, torch.nn.Module]]) -> dict[str, torch.nn.Module]:
+    """Return the modules and all modules in them by path, each once."""
+    memo: set[torch.nn.Module] = set()
+    return {path: module for name, root in modules for path, module in root.named_modules(memo, name)}
 
 
-def plain_tensors(function: Any, modules: list[torch.nn.Module]) -> list[torch.Tensor]:
+def plain_tensors(function: Any, modules: Collection[torch.nn.Module]) -> list[torch.Tensor]:
     """Return the tensors that are neither parameters nor inputs: buffers, attributes, constants."""
     found: dict[int, torch.Tensor] = {}
     for module in modules:
@@ -73,7 +74,7 @@ def _collect(value: Any, found: dict[int, torch.Tensor], depth: int) -> None:
             _collect(child, found, depth - 1)
 
 
-def generators(function: Any, modules: list[torch.nn.Module], given: Iterable[Any]) -> list[Any]:
+def generators(function: Any, modules: Collection[torch.nn.Module], given: Iterable[Any]) -> list[Any]:
     """Return PyTorch's generators that a function is given, refers to, or keeps in its modules."""
     named = [value for _, value in referenced(function)]
     kept = [value for module in modules for value in vars(module).values()]
@@ -88,13 +89,14 @@ class ModuleState:
     its name, keep a list of what it has seen, or make a table when first called: that is put back here.
     """
 
-    def __init__(self, modules: list[torch.nn.Module]) -> None:
+    def __init__(self, modules: Collection[torch.nn.Module]) -> None:
         self._dictionaries: list[tuple[dict[str, Any], list[tuple[str, Any]], frozenset[str]]] = [
             (held, [(key, value) for key, value in held.items() if isinstance(value, kinds)], frozenset(held))
             for module in modules
             for held, kinds in ((vars(module), _KEPT), (module._buffers, (torch.Tensor, type(None))))
             if isinstance(held, dict)  # TorchScript's buffers are none, and nothing replaces them
         ]
+        self._contents = [list(held.values()) for held, _, _ in self._dictionaries]
         self._lists = [
             (value, value.copy())
             for module in modules
@@ -110,7 +112,9 @@ class ModuleState:
 
     def restore_attributes(self) -> None:
         """Put back counters, flags and the like; what was added is taken away."""
-        for current, before, keys in self._dictionaries:
+        for (current, before, keys), contents in zip(self._dictionaries, self._contents, strict=True):
+            if _alike(current, contents):
+                continue
             if len(current) != len(keys):
                 for key in [key for key in current if key not in keys]:
                     del current[key]
@@ -129,6 +133,14 @@ class ModuleState:
                 gradient.copy_(values)
             if parameter.grad is not gradient:
                 parameter.grad = gradient
+
+
+def _alike(current: dict[str, Any], contents: list[Any]) -> bool:
+    """Whether a dictionary holds what it held, the same objects or equal ones."""
+    try:
+        return list(current.values()) == contents
+    except Exception:  # of tensors, arrays and whatever cannot be compared another one is another
+        return False
 
 
 def _items(held: list[Any] | dict[Any, Any]) -> Iterable[Any]:

@@ -61,7 +61,8 @@ class TorchSubject:
         self.notes: list[str] = []
         self.modules = modules_of(function)
         self.captured = captured
-        self.parameters = {**parameters_of(function, self.modules), **captured}
+        inner = within(self.modules)
+        self.parameters = {**parameters_of(inner), **captured}
         self.inputs = inputs_of(self.args, self.kwargs)
         refused = next(filter(None, map(refusals.unfit, self.inputs, self.inputs.values())), "")
         if refused:
@@ -71,14 +72,14 @@ class TorchSubject:
         self.original_dtypes = {
             name: tensor.dtype for name, tensor in {**self.parameters, **self.inputs}.items()
         }
-        inner = within(self.modules)
         own = {id(parameter) for parameter in self.parameters.values()}
-        self._constants = [t for t in plain_tensors(function, inner) if id(t) not in own]
-        self._generators = generators(function, inner, [*self.args, *self.kwargs.values()])
-        self._state = ModuleState(inner)
+        self._constants = [t for t in plain_tensors(function, inner.values()) if id(t) not in own]
+        self._generators = generators(function, inner.values(), [*self.args, *self.kwargs.values()])
+        self._state = ModuleState(inner.values())
         self._casts: Widening | None = None
         self.narrowing: frozenset[torch.dtype] = frozenset()
-        self.needs_grad_mode = self.on_copies = False
+        self.on_copies = False
+        self._needs_grad_mode: bool | None = None
         self.backward = Backward()
         self._base: list[torch.Tensor] = []
         self.forward_runs = 0
@@ -176,7 +177,7 @@ class TorchSubject:
         """Enter and start; where starting raises, everything is put back."""
         self.__enter__()
         try:
-            self.start()
+            self.start(on_trial=True)
         except BaseException:
             self.__exit__()
             raise
@@ -217,8 +218,11 @@ class TorchSubject:
 
     # Running
 
-    def start(self) -> None:
+    def start(self, on_trial: bool = False) -> None:
         """Run forward once: learn which outputs are differentiable and what the run changes.
+
+        ``on_trial``: whether a function whose graph is PyTorch's own may be evaluated without grad until
+        something is off, and only then be compared with what it gives with grad.
 
         Raises:
             TargetError: where the forward pass raises or has no floating-point output.
@@ -239,7 +243,9 @@ class TorchSubject:
         dtypes = {tensor.dtype for tensor in [*self.variables.values(), *self.outputs]}
         self.epsilon = max(float(torch.finfo(dtype).eps) for dtype in dtypes)
         self.backward.begin(self, run, hooks)
-        self._choose_grad_mode()
+        self._base = self.outputs
+        if not (on_trial and self.backward.is_own):
+            self._choose_grad_mode()
 
     def _first_run(self) -> tuple[Run, bool]:
         """Run forward, and find out about casts; those that the outputs feel are made wide from here on.
@@ -284,15 +290,28 @@ class TorchSubject:
             same = len(again) == len(self.outputs) and all(map(_same, again, self.outputs))
         except Exception:  # whatever it is, the forward pass needs grad mode
             same = False
-        self.needs_grad_mode = not same
+        self._needs_grad_mode = not same
         self._base = again if same else self.outputs
+
+    @property
+    def needs_grad_mode(self) -> bool:
+        """Whether the forward pass gives something else, or raises, without grad."""
+        if self._needs_grad_mode is None:
+            self._choose_grad_mode()
+        return bool(self._needs_grad_mode)
+
+    @property
+    def is_provisional(self) -> bool:
+        """Whether it is evaluated without grad on trial: until something is off, nobody has compared."""
+        return self._needs_grad_mode is None
 
     def evaluate(self, values: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         """Return the differentiable outputs with the named leaves replaced; those of none are known."""
         if not values:
             return [out.detach().clone() for out in self._base]
-        with torch.set_grad_enabled(self.needs_grad_mode):
-            outputs = self.run(values, track=self.needs_grad_mode).outputs
+        with_grad = bool(self._needs_grad_mode)
+        with torch.set_grad_enabled(with_grad):
+            outputs = self.run(values, track=with_grad).outputs
         return [outputs[path].detach().clone() for path in self.output_paths]
 
     def pull_back(self, cotangents: Cotangents | None) -> Gradients:

@@ -9,7 +9,7 @@ the casts do to the gradient is compared afterwards, in the user's own formats.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -40,6 +40,7 @@ _HOOKS = frozenset({torch.Tensor.register_hook, _NODE.__get__})
 _BACKWARD = frozenset({torch.autograd.grad, torch.autograd.backward, torch.Tensor.backward})
 # Casts to narrower formats that change the outputs by fewer roundings than this change nothing.
 _ROUNDINGS = 1e4
+_FORMAT = torch.dtype
 # What is looked at whatever its arguments are.
 _UNUSUAL = frozenset({*_NAMED, *_LIKE, *_BITS, *_HOOKS, *_BACKWARD})
 
@@ -63,7 +64,7 @@ class Widening(TorchFunctionMode):
         """Call, with narrow formats made wide."""
         del types
         given = kwargs or {}
-        if func not in _UNUSUAL and not _formats(args, given):
+        if func not in _UNUSUAL and not _mention(args) and not (kwargs and _mention(kwargs.values())):
             return func(*args, **given)
         if func in _BACKWARD:
             with _in_backward(self):
@@ -88,6 +89,15 @@ def _asked(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
     if func in _LIKE:
         asked |= {a.dtype for a in (*args[1:], *kwargs.values()) if isinstance(a, torch.Tensor)}
     return asked & _NARROW
+
+
+def _mention(values: Iterable[Any]) -> bool:
+    """Whether a format may be among the arguments."""
+    for value in values:
+        kind = type(value)
+        if kind is _FORMAT or kind is str:
+            return True
+    return False
 
 
 def _formats(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> set[torch.dtype]:
