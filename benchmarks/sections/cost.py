@@ -224,7 +224,7 @@ def _torch_cost(quick: bool) -> Sequence[dict[str, Any]]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        small = [*torch_cost.small_module(1 if quick else 5), *torch_cost.operators(20 if quick else 500)]
+        small = [*torch_cost.small_module(1 if quick else 25), *torch_cost.operators(20 if quick else 500)]
         return (
             small
             if quick

@@ -90,13 +90,12 @@ class ModuleState:
     """
 
     def __init__(self, modules: Collection[torch.nn.Module]) -> None:
-        self._dictionaries: list[tuple[dict[str, Any], list[tuple[str, Any]], frozenset[str]]] = [
-            (held, [(key, value) for key, value in held.items() if isinstance(value, kinds)], frozenset(held))
+        self._dictionaries: list[tuple[dict[str, Any], list[str], list[Any], tuple[type, ...]]] = [
+            (held, list(held), list(held.values()), kinds)
             for module in modules
             for held, kinds in ((vars(module), _KEPT), (module._buffers, (torch.Tensor, type(None))))
             if isinstance(held, dict)  # TorchScript's buffers are none, and nothing replaces them
         ]
-        self._contents = [list(held.values()) for held, _, _ in self._dictionaries]
         self._lists = [
             (value, value.copy())
             for module in modules
@@ -112,14 +111,13 @@ class ModuleState:
 
     def restore_attributes(self) -> None:
         """Put back counters, flags and the like; what was added is taken away."""
-        for (current, before, keys), contents in zip(self._dictionaries, self._contents, strict=True):
-            if _alike(current, contents):
+        for current, keys, values, kinds in self._dictionaries:
+            if _alike(current, values):
                 continue
-            if len(current) != len(keys):
-                for key in [key for key in current if key not in keys]:
-                    del current[key]
-            for key, value in before:
-                if current.get(key, _PLAIN) is not value:
+            for key in set(current) - set(keys):
+                del current[key]
+            for key, value in zip(keys, values, strict=True):
+                if isinstance(value, kinds) and current.get(key, _PLAIN) is not value:
                     current[key] = value
         for held, contents in self._lists:
             if len(held) != len(contents) or any(map(operator.is_not, _items(held), _items(contents))):
