@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gradcheck.errors import GradcheckError, TargetError
+from gradcheck.errors import GradcheckError, TargetError, first_line
 from gradcheck.numerical import directions
 from gradcheck.report.records import Comparison, Verdict
 from gradcheck.subjects.torch import TorchSubject
@@ -41,7 +41,7 @@ def compare(subject: TorchSubject, reference: Callable[..., Any]) -> tuple[dict[
     except GradcheckError:
         raise
     except Exception as error:  # users' code raises what it likes
-        text = (str(error).splitlines() or [""])[0].rstrip(".")
+        text = first_line(error).rstrip(".")
         raise TargetError(
             f"The reference raises {type(error).__name__}: {text}; pass a plain implementation that takes "
             "the same arguments, in float64 too."

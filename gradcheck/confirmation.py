@@ -119,12 +119,9 @@ def _jumps_around(
     expected: complex,
 ) -> bool:
     """Whether derivatives nearby jump, from each other or from the one here, and enclose the claim."""
-    value = exam.values[name]
-    if value.dtype.kind == "c":
+    if exam.values[name].dtype.kind == "c":
         return False
-    one = np.zeros(value.size)
-    one[i] = scale
-    direction = {name: directions.like(exam.variables[name], one.reshape(value.shape))}
+    direction = entry_direction(exam, name, i, scale)
     return all(
         _jumps_within(exam, pulled, direction, distance, scale, claimed.real, expected.real)
         for distance in (_NEARBY, min(_NEARBY, exam.subject.epsilon**_NEARER))

@@ -8,6 +8,11 @@ if TYPE_CHECKING:
     from gradcheck.report.records import Report
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says; users' code and libraries say more, or nothing."""
+    return (str(error).splitlines() or [""])[0]
+
+
 class GradcheckError(Exception):
     """Something about the request, not about the gradient, is wrong (exit status 2)."""
 

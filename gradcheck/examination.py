@@ -26,7 +26,7 @@ SCALE = 1.37
 _OUTPUT_SPAN = 1e4
 _UNMEASURED = 64.0
 # An error bar beyond this share of the smallest leaf's gradient is worth two more evaluations: at less, one
-# direction sees an error of 1e-7 in any leaf with 99.9% probability.
+# direction sees an error of 2e-7 in any leaf with 99.9% probability.
 _WANTED = 1e-10
 # More evaluations than these are only made where the first rungs and the second opinion leave something open.
 _QUICK = 7

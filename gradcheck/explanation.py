@@ -16,8 +16,6 @@ from gradcheck.findings import Finding
 from gradcheck.locate import affordable_entries, examine
 from gradcheck.pipeline import Outcome
 from gradcheck.report.records import Diagnosis, Evidence, ParameterResult, Verdict, Wrong
-from gradcheck.slips.find import find_slip
-from gradcheck.slips.formats import narrow_somewhere
 
 _LISTED = 8
 _POINTS = 400
@@ -69,6 +67,10 @@ def explain(outcome: Outcome, facts: Facts) -> Findings:
     slow = max(outcome.exam.seconds_per_evaluation, outcome.exam.seconds_per_pull) > _SLOW
     if facts.rerun is None or slow or not outcome.failing:
         return diagnose(discrepancies, facts)
+    # a tenth of the start-up, which what is right need not take
+    from gradcheck.slips.find import find_slip
+    from gradcheck.slips.formats import narrow_somewhere
+
     found = diagnose(discrepancies, replace(facts, narrow=narrow_somewhere(facts.rerun)))
     unnamed = [name for name in outcome.failing if name in seen and not _is_named(found.of(name))]
     seconds = _SEARCHED_WELL if unnamed else _SEARCHED

@@ -21,7 +21,6 @@ TURNS = "the function turns within the first steps: much smaller ones confirm th
 _SHOWN = 8
 # A discrepancy this many times its uncertainty is worth a note even where it is within tolerance.
 _IMPRECISE = 10.0
-_IMPRECISE_NOTE = "imprecise"
 
 
 @dataclass
@@ -31,6 +30,7 @@ class Finding:
     ``ties`` are probes through kinks along which the gradient is off although its entries are not.
     ``by_directions``: it is wrong along directions, and of its entries nothing is known.
     ``endless``: inconclusive because some entry, which claims a number, has a slope that has no end.
+    ``imprecise``: it passes with errors that no rounding in its own format explains, as a note says.
     """
 
     name: str
@@ -43,15 +43,11 @@ class Finding:
     ties: list[Probe] = field(default_factory=list)
     by_directions: bool = False
     endless: bool = False
+    imprecise: bool = False
     message: str = ""
     notes: list[str] = field(default_factory=list)
     digits: float | None = None
     _seen: tuple[int, float | None] = (0, None)
-
-    @property
-    def imprecise(self) -> bool:
-        """Whether it passes with errors that no rounding in its own format explains."""
-        return any(note.startswith(_IMPRECISE_NOTE) for note in self.notes)
 
     @property
     def tied(self) -> Probe | None:
@@ -201,6 +197,7 @@ def from_entries(
     wrong = np.flatnonzero(d - u > tau)
     unresolved = np.flatnonzero(~(d + u <= tau) & ~(d - u > tau) & (d > u) | ~np.isfinite(u))
     if wrong.size and judge.like_rounding(d, u, largest):
+        finding.imprecise = True
         finding.notes.append("imprecise: errors of the size of single-precision rounding")
         wrong = wrong[:0]
     finding.verdict = Verdict.PASS
@@ -300,13 +297,15 @@ def _describe(
         finding.notes.append(f"{VANISHES} {float(tau.max()):.1g}")
     elif (
         finding.verdict is Verdict.PASS
+        and not finding.imprecise
         and finding.digits is not None
         and finding.digits < 9
         and np.any(d[finite] > _IMPRECISE * u[finite])
     ):
-        note = f"imprecise: {finding.digits:.1f} digits agree, and {d.size} entries were examined"
-        if not finding.imprecise:
-            finding.notes.append(note)
+        finding.imprecise = True
+        finding.notes.append(
+            f"imprecise: {finding.digits:.1f} digits agree, and {d.size} entries were examined"
+        )
 
 
 def _plain(number: complex) -> float | complex:

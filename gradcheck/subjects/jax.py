@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck.errors import TargetError, UsageError
+from gradcheck.errors import TargetError, UsageError, first_line
 
 Array = npt.NDArray[Any]
 
@@ -218,7 +218,7 @@ def make(
         outputs = own.outputs
     except Exception as error:  # users' forward passes raise what they like
         raise TargetError(
-            f"The forward pass of {own.name} raises {type(error).__name__}: {_first_line(error)}; "
+            f"The forward pass of {own.name} raises {type(error).__name__}: {first_line(error)}; "
             "run it once yourself and mend that first."
         ) from error
     if not outputs:
@@ -284,11 +284,7 @@ def _guarded(run: Callable[[], Any]) -> Any:
     try:
         return run()
     except Exception as error:
-        raise BackwardError(f"{type(error).__name__}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0]
+        raise BackwardError(f"{type(error).__name__}: {first_line(error)}") from error
 
 
 def _is_array(leaf: Any) -> bool:

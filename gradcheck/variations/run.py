@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
+from gradcheck.errors import first_line
 from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.subjects.torch.backward import BackwardError
 from gradcheck.variations import apart, cotangents, indices, inputs, repetition, settings, special_values
@@ -98,7 +99,7 @@ def _one(name: str, variation: Callable[[Context], VariationResult], context: Co
     except BackwardError as error:
         return failed(name, f"the backward pass raises {str(error)[:200]}")
     except Exception as error:  # a forward pass may refuse a circumstance, for any reason
-        text = (str(error).splitlines() or [""])[0][:120]
+        text = first_line(error)[:120]
         return VariationResult(name, None, f"skipped: {type(error).__name__}: {text}")
 
 

@@ -11,6 +11,7 @@ from slip_programs import PROGRAMS
 
 import gradcheck
 from gradcheck import explanation
+from gradcheck.slips import find
 
 # Program, what is replaced in it, by what, and a part of the line that makes it right.
 MISTAKES = (
@@ -189,7 +190,7 @@ def args():
 
 def test_the_search_is_quiet_and_puts_everything_back(tmp_path, capsys):
     seen = {}
-    original = explanation.find_slip
+    original = find.find_slip
 
     def watched(*given):
         before = capsys.readouterr().out
@@ -198,7 +199,7 @@ def test_the_search_is_quiet_and_puts_everything_back(tmp_path, capsys):
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explanation, "find_slip", watched)
+        patch.setattr(find, "find_slip", watched)
         path = tmp_path / "quiet.py"
         path.write_text(QUIET)
         spec = importlib.util.spec_from_file_location("quiet", path)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from gradcheck.errors import first_line
 from gradcheck.subjects.torch import graph, layout
 from gradcheck.subjects.torch.pullback import accumulated, vjp
 from gradcheck.subjects.torch.widening import Widening, felt
@@ -169,8 +170,7 @@ class Backward:
             by_grad = self.accumulates and not (self._refuses_grad and options.get("create_graph"))
             found = (accumulated if by_grad else vjp)(*columns, **options)
         except Exception as error:
-            text = (str(error).splitlines() or [""])[0]
-            raise BackwardError(f"{type(error).__name__}: {text}") from error
+            raise BackwardError(f"{type(error).__name__}: {first_line(error)}") from error
         return {**dict.fromkeys(names), **dict(zip(wanted, found, strict=True))}
 
 

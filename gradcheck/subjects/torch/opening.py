@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gradcheck.errors import GradcheckError, TargetError
+from gradcheck.errors import GradcheckError, TargetError, first_line
 from gradcheck.subjects.torch import captured, graph
 from gradcheck.subjects.torch.subject import TorchSubject
 
@@ -95,7 +95,7 @@ def _open(
     except GradcheckError:
         raise
     except Exception as error:
-        text = (str(error).splitlines() or [""])[0].rstrip(".")
+        text = first_line(error).rstrip(".")
         raise TargetError(
             f"The forward pass of {subject.name} raises {type(error).__name__}: {text}; "
             "run it once yourself and mend that first."
