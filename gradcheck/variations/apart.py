@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.subjects.torch import TorchSubject, layout, tree
 from gradcheck.variations import sizes
-from gradcheck.variations.base import Context, Skip, failed, passed
+from gradcheck.variations.base import Context, Skip, failed, passed, started
 from gradcheck.variations.elsewhere import judge_subject
 from gradcheck.variations.points import NoPoint
 
@@ -146,13 +146,8 @@ def _grown(given: TorchSubject, axis: Axis) -> Iterator[TorchSubject | None]:
 
     given.renew()
     args, kwargs = tree.replace((given.args, given.kwargs), longer)
-    with given.at(args, kwargs) as subject:
-        try:
-            subject.start()
-        except Exception:  # lengths that must agree, for any reason
-            yield None
-        else:
-            yield subject
+    with started(given.at(args, kwargs)) as subject:
+        yield subject
 
 
 def _verified(context: Context, axis: Axis, length: int) -> Iterator[VariationResult]:

@@ -6,9 +6,10 @@ point, and a changed layout, a subset of requires_grad or a second backward pass
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +69,18 @@ Variation = Callable[[Context], VariationResult]
 
 class Skip(Exception):
     """Raised by a variation that does not apply; the text says why."""
+
+
+@contextlib.contextmanager
+def started(subject: TorchSubject) -> Iterator[TorchSubject | None]:
+    """Give a subject open and started; None where its forward pass raises, as it may at changed arguments."""
+    with subject:
+        try:
+            subject.start()
+        except Exception:  # outside its domain a forward pass raises what it likes
+            yield None
+        else:
+            yield subject
 
 
 def passed(name: str, message: str = "") -> VariationResult:

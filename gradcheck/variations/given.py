@@ -16,7 +16,7 @@ import torch
 
 from gradcheck.blame import functions, patches
 from gradcheck.subjects.torch import TorchSubject
-from gradcheck.variations.base import Context
+from gradcheck.variations.base import Context, started
 
 # Tables, tensors that get no gradient, are multiplied by this.
 MOVED = 0.93
@@ -101,13 +101,8 @@ def changed(context: Context, changes: Mapping[Setting, Any]) -> Iterator[TorchS
         if setting.cls is None:
             (args if isinstance(setting.key, int) else kwargs)[setting.key] = value  # type: ignore[index]  # a list has positions, a dictionary keywords
     inside = [(setting, value) for setting, value in changes.items() if setting.cls is not None]
-    with _passing(inside), own.at(args, kwargs) as subject:
-        try:
-            subject.start()
-        except Exception:  # outside its domain a forward pass raises what it likes
-            yield None
-        else:
-            yield subject
+    with _passing(inside), started(own.at(args, kwargs)) as subject:
+        yield subject
 
 
 def _passing(inside: list[tuple[Setting, Any]]) -> contextlib.AbstractContextManager[None]:
