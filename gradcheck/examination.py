@@ -302,13 +302,13 @@ class Examination:
         return replace(probe, noise=probe.noise + float(np.hypot.reduce(doubts)))
 
     def _settles_grad_mode(self) -> bool:
-        """Have a subject that runs without grad on trial compare; whether it was one, to be asked anew."""
+        """Have a subject that runs without grad on trial compare; whether it has to be asked anew."""
         if not getattr(self.subject, "is_provisional", False):
             return False
         self.forward_evaluations += 1
-        _ = self.subject.needs_grad_mode  # type: ignore[attr-defined]  # there with the other
+        before, with_grad = self.outputs, self.subject.needs_grad_mode  # type: ignore[attr-defined]
         self._look_at_base()
-        return True
+        return with_grad or not all(map(_equal, before, self.outputs))
 
     def _noise(
         self,
@@ -431,6 +431,12 @@ class Examination:
             keep=self.defined,
             inputs=max((self.largest[name] for name in direction), default=0.0),
         )
+
+
+def _equal(one: Array, other: Array) -> bool:
+    """Whether two outputs hold the same numbers in the same places, NaN among them or not."""
+    a, b = directions.to_numpy(one), directions.to_numpy(other)
+    return bool(np.array_equal(a, b, equal_nan=True))
 
 
 def _largest_product(values: np.ndarray, scale: np.ndarray | float) -> float:

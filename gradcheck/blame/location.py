@@ -20,12 +20,12 @@ from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from gradcheck.files import near
-from gradcheck.subjects.torch import TorchSubject
+from gradcheck.subjects.torch.arguments import Arguments
 
 _OURS = str(Path(__file__).parents[1]) + os.sep
 _SUBJECT = str(Path(__file__).parents[1] / "subjects" / "torch" / "subject.py")
 # In there: what copies the inputs for a run.
-_COPIES = TorchSubject._fresh_inputs.__code__
+_COPIES = Arguments.fresh.__code__
 _LAYOUT = str(Path(_SUBJECT).with_name("layout.py"))
 _STANDARD = sysconfig.get_path("stdlib") + os.sep
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")

@@ -24,9 +24,9 @@ def flatten(outputs: Sequence[Array]) -> Vector:
 
     Arrays of a device stay there; arrays in host memory become NumPy, whose overhead is the least.
     """
+    if len(outputs) == 1:
+        return _real_vector(outputs[0])
     parts = [_real_vector(output) for output in outputs]
-    if len(parts) == 1:
-        return parts[0]
     if not parts:
         return np.zeros(0)
     if all(isinstance(part, np.ndarray) for part in parts):
@@ -61,9 +61,9 @@ def _on_device(output: Array) -> bool:
 def _real_vector_torch(output: Array) -> Vector:
     import torch
 
+    if output.dtype is torch.float64 and output.is_cpu and output.layout is torch.strided:
+        return output.numpy(force=True).reshape(-1)
     tensor = output.detach()
-    if tensor.dtype is torch.float64 and tensor.device.type == "cpu" and tensor.layout is torch.strided:
-        return tensor.numpy(force=True).reshape(-1)
     if tensor.layout is not torch.strided:
         tensor = tensor.to_dense()
     if tensor.is_complex():
@@ -130,11 +130,8 @@ class Line:
 
 
 def all_finite(vector: Vector) -> bool:
-    """Whether every entry is finite; one reduction in the ordinary case."""
-    total = float(abs(vector).sum())
-    if math.isfinite(total):
-        return True
-    return bool((abs(vector) < math.inf).all())
+    """Whether every entry is finite; one product in the ordinary case, where its squares do not overflow."""
+    return math.isfinite(vector @ vector) or bool((abs(vector) < math.inf).all())
 
 
 def finite_mask(vector: Vector) -> Vector | None:
@@ -144,4 +141,5 @@ def finite_mask(vector: Vector) -> Vector | None:
 
 def total(vector: Vector) -> float:
     """Return the sum as a Python float."""
-    return float(vector.sum())
+    # the method takes a detour by way of Python
+    return float(np.add.reduce(vector) if isinstance(vector, np.ndarray) else vector.sum())

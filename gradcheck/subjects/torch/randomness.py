@@ -10,7 +10,10 @@ from gradcheck.subjects.global_random import GlobalRandom
 
 
 class Randomness:
-    """The global random generators of PyTorch, NumPy and Python, and ``own`` ones, at one moment."""
+    """The global random generators of PyTorch, NumPy and Python, and ``own`` ones, at one moment.
+
+    ``used`` puts back each of those that a forward pass was found to use.
+    """
 
     def __init__(self, own: Sequence[torch.Generator] = ()) -> None:
         self._own = [(generator, generator.get_state()) for generator in own]
@@ -18,12 +21,7 @@ class Randomness:
         self._torch_memory = self._torch.numpy().tobytes()
         self._others = GlobalRandom()
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self._used: list[Callable[[], None]] = []
-
-    def restore(self) -> None:
-        """Put back the generators that a forward pass was found to use."""
-        for put_back in self._used:
-            put_back()
+        self.used: list[Callable[[], None]] = []
 
     def restore_all(self) -> None:
         """Put back every generator that has moved."""
@@ -37,12 +35,12 @@ class Randomness:
 
     def narrow(self) -> None:
         """Find out, after a forward pass, which generators it used; those are put back from now on."""
-        self._used = self._moved()
+        self.used = self._moved()
 
     @property
     def in_use(self) -> bool:
         """Whether the forward pass draws random numbers."""
-        return bool(self._used)
+        return bool(self.used)
 
     def _moved(self) -> list[Callable[[], None]]:
         moved: list[Callable[[], None]] = []

@@ -108,6 +108,7 @@ class ModuleState:
             for parameter in module._parameters.values()
             if parameter is not None
         ]
+        self.holds_any = bool(self._dictionaries)
 
     def restore_attributes(self) -> None:
         """Put back counters, flags and the like; what was added is taken away."""

@@ -16,15 +16,13 @@ import torch
 
 from gradcheck.errors import TargetError, UsageError
 from gradcheck.subjects.torch import first_run, layout, refusals, tree
+from gradcheck.subjects.torch.arguments import NO_ALIASES, Arguments, Change
 from gradcheck.subjects.torch.backward import Backward, Cotangents, Gradients, Run
 from gradcheck.subjects.torch.leaves import inputs_of, name_of, parameters_of
 from gradcheck.subjects.torch.randomness import Randomness
 from gradcheck.subjects.torch.state import ModuleState, generators, modules_of, plain_tensors, within
 from gradcheck.subjects.torch.widening import Widening
 
-Change = Callable[[str, torch.Tensor], torch.Tensor]
-_NONE: Mapping[str, str] = MappingProxyType({})
-_NOTHING = contextlib.nullcontext()
 _NOTHING_CAPTURED: Mapping[str, torch.Tensor] = MappingProxyType({})
 
 
@@ -67,7 +65,7 @@ class TorchSubject:
         refused = next(filter(None, map(refusals.unfit, self.inputs, self.inputs.values())), "")
         if refused:
             raise UsageError(refused)
-        self._input_names = {id(tensor): name for name, tensor in self.inputs.items()}
+        self._arguments = Arguments(self.args, self.kwargs, self.inputs)
         self.names = list(names) if names is not None else self._choose()
         self.original_dtypes = {
             name: tensor.dtype for name, tensor in {**self.parameters, **self.inputs}.items()
@@ -309,9 +307,16 @@ class TorchSubject:
         """Return the differentiable outputs with the named leaves replaced; those of none are known."""
         if not values:
             return [out.detach().clone() for out in self._base]
-        with_grad = bool(self._needs_grad_mode)
-        with torch.set_grad_enabled(with_grad):
-            outputs = self.run(values, track=with_grad).outputs
+        with_grad, before = bool(self._needs_grad_mode), torch.is_grad_enabled()
+        torch._C._set_grad_enabled(with_grad)  # as a context it takes as long as a small forward pass
+        try:
+            _, result = self._call(values, self.names if with_grad else ())
+        finally:
+            self._put_back()
+            torch._C._set_grad_enabled(before)
+        if isinstance(result, torch.Tensor):
+            return [result.detach().clone()]
+        outputs = tree.named(result)
         return [outputs[path].detach().clone() for path in self.output_paths]
 
     def pull_back(self, cotangents: Cotangents | None) -> Gradients:
@@ -347,7 +352,7 @@ class TorchSubject:
         self,
         values: Mapping[str, torch.Tensor],
         track: bool = False,
-        under: contextlib.AbstractContextManager[Any] = _NOTHING,
+        under: contextlib.AbstractContextManager[Any] | None = None,
     ) -> Run:
         """Run forward with the named leaves replaced, which they are no longer afterwards.
 
@@ -367,7 +372,8 @@ class TorchSubject:
             for name, parameter in self.parameters.items():
                 if name in values:
                     parameter.data = values[name]
-            args, kwargs = self._filled(self._fresh_inputs(values, self.names, None, _NONE))
+            inputs = self._arguments.fresh(self._input_data, values, self.names)
+            args, kwargs = self._arguments.filled(inputs, self.on_copies)
             self.forward_runs += 1
             self.function(*args, **kwargs)
         finally:
@@ -399,22 +405,40 @@ class TorchSubject:
         track: bool,
         names: Sequence[str] | None = None,
         change: Change | None = None,
-        aliases: Mapping[str, str] = _NONE,
-        under: contextlib.AbstractContextManager[Any] = _NOTHING,
+        aliases: Mapping[str, str] = NO_ALIASES,
+        under: contextlib.AbstractContextManager[Any] | None = None,
     ) -> Run:
-        self.renew()
         tracked = self.names if names is None else names
+        if names is not None:
+            for name in self.parameters:
+                if name in self.names:
+                    self.parameters[name].requires_grad_(name in tracked)
+        inputs, result = self._call(values, tracked if track else (), change, aliases, under)
+        return Run({**self.parameters, **inputs}, tree.named(result))
+
+    def _call(
+        self,
+        values: Mapping[str, torch.Tensor],
+        tracked: Sequence[str] = (),
+        change: Change | None = None,
+        aliases: Mapping[str, str] = NO_ALIASES,
+        under: contextlib.AbstractContextManager[Any] | None = None,
+    ) -> tuple[dict[str, torch.Tensor], Any]:
+        """Return the inputs and the result of one call; parameters are left with the values that are given.
+
+        ``tracked``: which inputs require grad.
+        """
+        self.renew()
         for name, parameter in self.parameters.items():
             if name in values:
                 parameter.data = values[name]
-            if names is not None and name in self.names:
-                parameter.requires_grad_(name in tracked)
-        inputs = self._fresh_inputs(values, tracked if track else (), change, aliases)
-        args, kwargs = self._filled(inputs)
+        inputs = self._arguments.fresh(self._input_data, values, tracked, change, aliases)
+        args, kwargs = self._arguments.filled(inputs, self.on_copies)
         self.forward_runs += 1
+        if under is None:
+            return inputs, self.function(*args, **kwargs)
         with under:
-            result = self.function(*args, **kwargs)
-        return Run({**self.parameters, **inputs}, dict(tree.tensors(result)))
+            return inputs, self.function(*args, **kwargs)
 
     def _put_back(self) -> None:
         """Give every parameter its own values, and have it require grad or not, as before a run."""
@@ -423,42 +447,18 @@ class TorchSubject:
             if parameter.requires_grad is not flag:
                 parameter.requires_grad_(flag)
 
-    def _fresh_inputs(
-        self,
-        values: Mapping[str, torch.Tensor],
-        tracked: Sequence[str],
-        change: Change | None,
-        aliases: Mapping[str, str],
-    ) -> dict[str, torch.Tensor]:
-        inputs: dict[str, torch.Tensor] = {}
-        for name, own in self._input_data.items():
-            if name not in aliases:
-                data = values[name] if name in values else layout.copy(own)
-                leaf = (data if change is None else change(name, data)).detach()
-                inputs[name] = leaf.requires_grad_(True) if name in tracked else leaf
-        inputs.update({alias: inputs[name] for alias, name in aliases.items()})
-        return inputs
-
-    def _filled(self, inputs: Mapping[str, torch.Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments with the given inputs in them."""
-        given = {id(leaf): leaf.clone() for leaf in inputs.values()} if self.on_copies else None
-
-        def passed(tensor: torch.Tensor) -> torch.Tensor:
-            leaf = inputs[self._input_names[id(tensor)]]
-            return leaf if given is None else given[id(leaf)]
-
-        args = tuple([tree.replace(arg, passed) for arg in self.args])
-        return args, {key: tree.replace(arg, passed) for key, arg in self.kwargs.items()}
-
     def renew(self) -> None:
         """Put back what a run may have changed: random states, modules' attributes, buffers and constants."""
-        self._randomness.restore()
-        self._state.restore_attributes()
-        self._restore_constants()
+        for put_back in self._randomness.used:
+            put_back()
+        if self._state.holds_any:
+            self._state.restore_attributes()
+        if self._constant_values:
+            self._restore_constants()
 
     def arguments(self, values: Mapping[str, torch.Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return (args, kwargs) for one call, with copies of the inputs that are not given."""
-        return self._filled(self._fresh_inputs(values, (), None, _NONE))
+        return self._arguments.filled(self._arguments.fresh(self._input_data, values), self.on_copies)
 
     def chosen(self, result: Any) -> tuple[torch.Tensor, ...]:
         """Return the differentiable outputs out of what a call returned."""

@@ -24,6 +24,11 @@ def tensors(tree: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
             yield from tensors(child, path + step)
 
 
+def named(tree: Any) -> dict[str, torch.Tensor]:
+    """Return each tensor by its path."""
+    return {"": tree} if isinstance(tree, torch.Tensor) else dict(tensors(tree))
+
+
 def _children(tree: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(tree, Mapping):
         for key, child in tree.items():
@@ -53,6 +58,11 @@ def replace(tree: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         return _like_dataclass(tree, change)
     return tree
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is of a kind that holds nothing that could be replaced."""
+    return type(value) in _PLAIN
 
 
 def _like(tree: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
