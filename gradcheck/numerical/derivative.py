@@ -56,6 +56,9 @@ NEARBY, _AGREES = 0.385, 0.45
 _SHORT = 10.0
 # A rung that has made the bound this much smaller is worth another.
 _PAYS = 0.1
+# A kink is not to blame for a discrepancy where one-sided slopes differ by no more than this share of it.
+_SLIGHT = 0.1
+_JUMPS = "the forward pass jumps at this point"
 # What it may leave in doubt of an estimate that ends the ladder (2e-8), in units of that.
 _DOUBTED = 0.25
 
@@ -252,6 +255,8 @@ def _long_way(
     stair = stairs.step_function(line, epsilon, noise) if still else None
     if stair is not None:
         return stair
+    if not still and _seems_to_jump(line, epsilon) and stairs.jumps_at_once(line, step, noise):
+        return unresolved(_JUMPS, line.evaluations)
     table, doubt = _ladder(line, step, noise, epsilon, claimed, wanted)
     if doubt is not None:
         value, bound, _ = table.best()
@@ -262,7 +267,7 @@ def _long_way(
     if len(table.rows) < 2:
         return _at_the_end_of_the_domain(line, step, noise)
     if stairs.jumps_at_once(line, step, noise):
-        return unresolved("the forward pass jumps at this point", line.evaluations)
+        return unresolved(_JUMPS, line.evaluations)
     base: Vector = line(0.0)
     # where the last quotients agree no kink lies within their steps; where they never do, that is noise
     near = math.inf if table.moving(_POOR) else table.steps[-1]
@@ -275,7 +280,8 @@ def _long_way(
             break
         table.scatter, table.noise, noise = jump, jump, jump
         value, bound, at = table.best(consistent=True)
-    if _unsettled(line, claimed, value, bound, epsilon, noise):
+    unsettled = _unsettled(line, claimed, value, bound, epsilon, noise)
+    if unsettled and (claimed is None or _gap(line, table.steps) > _SLIGHT * abs(claimed - value)):
         kink = _kink(line, (min(at, step / 4), epsilon**0.375, epsilon**0.5), noise)
         if kink is not None:
             return replace(_at_a_kink(kink, line, table, at), noise=noise)
@@ -286,6 +292,14 @@ def _rests(line: Line, epsilon: float) -> bool:
     """Whether the outputs do not change at all over the step of the second opinion."""
     base, near = line(0.0), line(float(epsilon**NEARBY))
     return base is not None and near is not None and bool((near == base).all())
+
+
+def _seems_to_jump(line: Line, epsilon: float) -> bool:
+    """Whether the outputs change over the step of the second opinion nearly as far as over the first."""
+    base, near, far = line(0.0), line(float(epsilon**NEARBY)), line(line_step(epsilon))
+    if base is None or near is None or far is None:
+        return False
+    return total(abs(line.weighted(near - base))) > stairs.AT_ONCE * total(abs(line.weighted(far - base)))
 
 
 def _kink(line: Line, steps: Sequence[float], noise: float) -> kinks.Interval | None:
@@ -309,6 +323,13 @@ def _unsettled(
     if bound > _POOR * abs(value):
         return True
     return not _agree(_apart_nearby(line, value, epsilon), abs(value), epsilon, noise)
+
+
+def _gap(line: Line, steps: Sequence[float]) -> float:
+    """Return the largest difference between one-sided slopes at known rungs: no kink at 0 or near it has more."""
+    base = line(0.0)
+    sides = [(h, line(h), line(-h)) for h in steps]
+    return max(total(abs(line.weighted((right - base) + (left - base)))) / h for h, right, left in sides)
 
 
 def _at_a_kink(kink: kinks.Interval, line: Line, table: Table, at: float) -> Estimate:
