@@ -56,8 +56,6 @@ NEARBY, _AGREES = 0.385, 0.45
 _SHORT = 10.0
 # A rung that has made the bound this much smaller is worth another.
 _PAYS = 0.1
-# A kink is not to blame for a discrepancy where one-sided slopes differ by no more than this share of it.
-_SLIGHT = 0.1
 _JUMPS = "the forward pass jumps at this point"
 # What it may leave in doubt of an estimate that ends the ladder (2e-8), in units of that.
 _DOUBTED = 0.25
@@ -280,8 +278,7 @@ def _long_way(
             break
         table.scatter, table.noise, noise = jump, jump, jump
         value, bound, at = table.best(consistent=True)
-    unsettled = _unsettled(line, claimed, value, bound, epsilon, noise)
-    if unsettled and (claimed is None or _gap(line, table.steps) > _SLIGHT * abs(claimed - value)):
+    if _unsettled(line, claimed, value, bound, epsilon, noise) and _bends(line, table.steps, noise):
         kink = _kink(line, (min(at, step / 4), epsilon**0.375, epsilon**0.5), noise)
         if kink is not None:
             return replace(_at_a_kink(kink, line, table, at), noise=noise)
@@ -325,11 +322,11 @@ def _unsettled(
     return not _agree(_apart_nearby(line, value, epsilon), abs(value), epsilon, noise)
 
 
-def _gap(line: Line, steps: Sequence[float]) -> float:
-    """Return the largest difference between one-sided slopes at known rungs: no kink at 0 or near it has more."""
-    base = line(0.0)
-    sides = [(h, line(h), line(-h)) for h in steps]
-    return max(total(abs(line.weighted((right - base) + (left - base)))) / h for h, right, left in sides)
+def _bends(line: Line, steps: Sequence[float], noise: float) -> bool:
+    """Whether one-sided slopes differ by more than noise at some rung, as they do at a kink and where it curves."""
+    base: Vector = line(0.0)
+    sides: list[tuple[Vector, Vector]] = [(line(h), line(-h)) for h in steps]
+    return any(total(abs(line.weighted((right - base) + (left - base)))) > 4 * noise for right, left in sides)
 
 
 def _at_a_kink(kink: kinks.Interval, line: Line, table: Table, at: float) -> Estimate:
