@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ _QUICK = 7
 _FINE = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Pulled:
     """A cotangent u and the claimed gradients of <u, outputs>, in NumPy.
 
@@ -54,13 +54,17 @@ class Pulled:
     sizes: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Probe:
     """A claimed directional derivative beside its estimate.
 
     ``parts`` holds, per leaf, its share of the claimed value and the share's typical size.
     ``noise`` bounds the rounding error of the claimed value. The direction itself is not kept: it is as large
     as the leaves. ``direction`` draws it again, for suspect probes of whole leaves.
+
+    ``uncertainty`` is what the two numbers may differ by without either being wrong, ``discrepancy`` how far
+    the claimed value lies outside what the estimate admits, and ``suspect`` says that this is more. ``size``
+    is the typical size of the claimed value: the root of the summed squares of its terms.
     """
 
     claimed: float
@@ -70,29 +74,23 @@ class Probe:
     pulled: Pulled
     direction: Callable[[], Mapping[str, Array]] | None = None
 
-    @property
-    def uncertainty(self) -> float:
-        """What the two numbers may differ by without either being wrong."""
-        return self.estimate.uncertainty + self.noise
+    uncertainty: float = field(init=False)
+    discrepancy: float = field(init=False)
+    size: float = field(init=False)
+    suspect: bool = field(init=False)
 
-    @cached_property
-    def discrepancy(self) -> float:
-        """How far the claimed value lies outside what the estimate admits."""
-        return self.estimate.distance(self.claimed)
-
-    @cached_property
-    def size(self) -> float:
-        """The typical size of the claimed value: root of the summed squares of its terms."""
-        return float(np.hypot.reduce([size for _, size in self.parts.values()] or [0.0]))
-
-    @property
-    def suspect(self) -> bool:
-        """Whether claimed and estimate differ by more than their error bars."""
-        return not self.estimate.resolved or self.discrepancy > self.uncertainty
+    def __post_init__(self) -> None:
+        self.uncertainty = self.estimate.uncertainty + self.noise
+        self.discrepancy = self.estimate.distance(self.claimed)
+        self.size = math.hypot(*[size for _, size in self.parts.values()])
+        self.suspect = not self.estimate.resolved or self.discrepancy > self.uncertainty
 
 
 class Examination:
-    """See the module. ``generator`` is the only source of randomness."""
+    """See the module. ``generator`` is the only source of randomness.
+
+    ``magnitude`` is the size of <u, outputs>, in which rounding errors are counted.
+    """
 
     def __init__(self, subject: Subject, seed: int) -> None:
         self.subject = subject
@@ -108,8 +106,10 @@ class Examination:
         self._doubt: Mapping[str, np.ndarray] | None = None
         self.variables = subject.variables
         self.values = {name: directions.to_numpy(value) for name, value in self.variables.items()}
-        self.scales = {name: directions.scale(value) for name, value in self.values.items()}
-        self.largest = {name: directions.largest(value) for name, value in self.values.items()}
+        self.scales: dict[str, np.ndarray | float] = {}
+        self.largest: dict[str, float] = {}
+        for name, value in self.values.items():
+            self.scales[name], self.largest[name] = directions.extent(value)
 
     def _look_at_base(self) -> None:
         self.outputs = self._evaluate({})
@@ -118,6 +118,7 @@ class Examination:
         self.outside = 0 if self.defined is None else int((~self.defined).sum())
         if self.defined is not None:
             self.base = self.base[self.defined]
+        self.magnitude = float(abs(self.base).max()) if self.base.shape[0] else 0.0
 
     def _evaluate(self, values: Mapping[str, Array]) -> list[Array]:
         self.forward_evaluations += 1
@@ -376,15 +377,14 @@ class Examination:
         rounded: np.ndarray = np.minimum(spread, limit) + 2 * precision * sizes
         return rounded
 
-    def _moved_weight(self, name: str, pulled: Pulled, v: Array) -> float:
+    def _moved_weight(self, name: str, pulled: Pulled, v: np.ndarray) -> float:
         """Return the norm of gradient times value over the entries that a direction moves.
 
         Times epsilon it is what rounding theta + t v does to <u, y>, however short v happens to be.
         """
-        moved = directions.to_numpy(v).reshape(-1)
-        gradient, value = pulled.gradients[name].reshape(-1), self.values[name].reshape(-1)
-        if np.count_nonzero(moved) < moved.size:
-            where = np.flatnonzero(moved)
+        gradient, value = pulled.gradients[name], self.values[name]
+        if np.count_nonzero(v) < v.size:
+            where = np.nonzero(v)
             gradient, value = gradient[where], value[where]
         return directions.norm(gradient, value)
 
@@ -393,11 +393,6 @@ class Examination:
         if name not in pulled.sizes:
             pulled.sizes[name] = directions.norm(pulled.gradients[name], self.scales[name])
         return pulled.sizes[name]
-
-    @cached_property
-    def magnitude(self) -> float:
-        """The size of <u, outputs>, in which rounding errors are counted."""
-        return float(abs(self.base).max()) if self.base.shape[0] else 0.0
 
     def elsewhere(
         self, pulled: Pulled, direction: Mapping[str, Array], offset: Mapping[str, Array]

@@ -8,7 +8,7 @@ from gradcheck.numerical.extrapolation import Table
 from gradcheck.report.records import Step
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Estimate:
     """A directional derivative d/dt <u, y(theta + t v)> at t = 0.
 

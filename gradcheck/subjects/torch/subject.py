@@ -164,12 +164,17 @@ class TorchSubject:
     def __exit__(self, *_: object) -> None:
         self.let_casts_be()
         self._forget_graphs()
+        self._give_back()
+        self._state.restore_gradients()
+
+    def _give_back(self) -> None:
+        """Put back the user's own tensors, default dtype, random generators and attributes of modules."""
         for tensor, data in self._originals:
             tensor.data = data
-        torch.set_default_dtype(self._default)
+        if torch.get_default_dtype() is not self._default:
+            torch.set_default_dtype(self._default)
         self._randomness.restore_all()
         self._state.restore_attributes()
-        self._state.restore_gradients()
 
     def open(self) -> TorchSubject:
         """Enter and start; where starting raises, everything is put back."""
@@ -185,11 +190,7 @@ class TorchSubject:
     def suspended(self) -> Iterator[None]:
         """Put the user's own tensors, random generators and default dtype back for a while."""
         self._forget_graphs()
-        for tensor, data in self._originals:
-            tensor.data = data
-        torch.set_default_dtype(self._default)
-        self._randomness.restore_all()
-        self._state.restore_attributes()
+        self._give_back()
         if self.accumulates:
             self._state.restore_gradients()
         if self._casts is not None:
@@ -311,13 +312,13 @@ class TorchSubject:
         torch._C._set_grad_enabled(with_grad)  # as a context it takes as long as a small forward pass
         try:
             _, result = self._call(values, self.names if with_grad else ())
+            if isinstance(result, torch.Tensor):
+                return [result.detach().clone() if result.requires_grad else result.clone()]
+            outputs = tree.named(result)
+            return [outputs[path].detach().clone() for path in self.output_paths]
         finally:
             self._put_back()
             torch._C._set_grad_enabled(before)
-        if isinstance(result, torch.Tensor):
-            return [result.detach().clone()]
-        outputs = tree.named(result)
-        return [outputs[path].detach().clone() for path in self.output_paths]
 
     def pull_back(self, cotangents: Cotangents | None) -> Gradients:
         """Return the gradient of each leaf by ``torch.autograd``. See ``Backward``."""
