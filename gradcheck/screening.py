@@ -64,8 +64,8 @@ def _tells_enough(probe: Probe, tolerances: Mapping[str, Tolerance], magnitude: 
     """
     if probe.estimate.kink or not probe.estimate.resolved:
         return False
-    if probe.suspect:
-        return True  # that something is wrong
+    if probe.suspect or not probe.uncertainty:
+        return True  # that something is wrong, or that the outputs of zeros stay zeros
     for name, tolerance in tolerances.items():
         size = probe.parts[name][1]
         scale = size if size > probe.uncertainty else probe.size or magnitude

@@ -35,6 +35,8 @@ FAR = 1e3
 REFINE = 2 / 3
 # What rounding leaves of the bound of three rungs, in units of noise over the first step.
 _ROUNDED = 8
+# Where halving the step changes the quotients by so large a share, another halving tells nothing: kinks, steps.
+_BENT = 0.3
 # Without a claimed value, a bound larger than this share of the estimate asks whether there is a kink.
 _POOR = 1e-4
 # Rungs below this power of epsilon (4e-10 in float64), down to the second (3e-13), are mostly rounding; they
@@ -114,19 +116,20 @@ def along(
     noise = roundoff.floor(base, line.cotangent, epsilon) + input_noise
     step = line_step(epsilon)
     quick = _quick(line, step, noise, epsilon)
-    if quick is not None and not coarse:
+    bent = quick is not None and quick.rho > _BENT
+    if quick is not None and not coarse and not (bent and climb):
         alone = claimed is None or not abs(claimed - quick.value) <= quick.bound
         enough = max(min(epsilon**REFINE * quick.scale, wanted), 2 * _ROUNDED * noise / step)
         if alone or quick.bound > enough:
             quick = _refined(line, step, noise, quick, alone)
             if climb and quick.bound > _SHORT * wanted and noise / (step / 8) < _PAYS * quick.bound:
-                return _long_way(line, 2 * step, noise, epsilon, claimed, wanted)
+                return _long_way(line, 2 * step, noise, epsilon, claimed, wanted, bent)
     settled = None if quick is None else _settled(quick, line, claimed, epsilon, noise, second_opinion)
     if settled is not None:
         return settled
     if quick is not None and not climb:
         return _smooth(quick.value, quick.bound, line, quick.table)
-    return _long_way(line, 2 * step, noise, epsilon, claimed, wanted)
+    return _long_way(line, 2 * step, noise, epsilon, claimed, wanted, bent)
 
 
 class _Quick(NamedTuple):
@@ -246,7 +249,13 @@ def _smooth(value: float, bound: float, line: Line, table: Table | None, message
 
 
 def _long_way(
-    line: Line, step: float, noise: float, epsilon: float, claimed: float | None, wanted: float
+    line: Line,
+    step: float,
+    noise: float,
+    epsilon: float,
+    claimed: float | None,
+    wanted: float,
+    bent: bool,
 ) -> Estimate:
     """Climb down the ladder until the estimate is good and agrees; else find out what is in the way."""
     still = _rests(line, epsilon)
@@ -255,7 +264,7 @@ def _long_way(
         return stair
     if not still and _seems_to_jump(line, epsilon) and stairs.jumps_at_once(line, step, noise):
         return unresolved(_JUMPS, line.evaluations)
-    table, doubt = _ladder(line, step, noise, epsilon, claimed, wanted)
+    table, doubt = _ladder(line, step, noise, epsilon, claimed, wanted, bent)
     if doubt is not None:
         value, bound, _ = table.best()
         return _smooth(value, bound + doubt, line, table)
@@ -344,16 +353,24 @@ def _at_a_kink(kink: kinks.Interval, line: Line, table: Table, at: float) -> Est
 
 
 def _ladder(
-    line: Line, step: float, noise: float, epsilon: float, claimed: float | None, wanted: float
+    line: Line,
+    step: float,
+    noise: float,
+    epsilon: float,
+    claimed: float | None,
+    wanted: float,
+    bent: bool,
 ) -> tuple[Table, float | None]:
     """Add rungs until the claimed value is confirmed with a good bound, and a much smaller step agrees.
 
-    As long as the bound is beyond ``wanted``, rungs are added that make it much smaller. Returns what that
-    step leaves in doubt too; None where there was no such end.
+    As long as the bound is beyond ``wanted``, rungs are added that make it much smaller. ``bent``: of the
+    large steps only those of the quick estimate are taken, as halving does not help. Returns what the much
+    smaller step leaves in doubt too; None where there was no such end.
     """
     table, rung, bound = Table(2, noise, epsilon), math.inf, math.inf
     sizes = [step / 2**k for k in range(_HALVES)]
-    sizes += [sizes[-1] / 8**k for k in range(1, 2 * _EIGHTHS) if sizes[-1] / 8**k > epsilon**_DESPERATE]
+    small = [sizes[-1] / 8**k for k in range(1, 2 * _EIGHTHS) if sizes[-1] / 8**k > epsilon**_DESPERATE]
+    sizes = [*(sizes[1:3] if bent else sizes), *small]
     while sizes:
         h = sizes.pop(0)
         if h <= epsilon**_LOWEST and len(table.rows) >= _FEWEST and not table.moving(_POOR):
