@@ -39,7 +39,9 @@ def like(template: Array, values: np.ndarray) -> Array:
     if type(template).__module__.startswith("torch"):
         import torch
 
-        dense = torch.from_numpy(np.asarray(values, order="C")).to(template.device, template.dtype)
+        dense = torch.from_numpy(np.asarray(values, order="C"))
+        if dense.dtype is not template.dtype or not template.is_cpu:
+            dense = dense.to(template.device, template.dtype)
         return dense if template.layout is torch.strided else _stored(template, dense)
     if isinstance(template, np.ndarray):
         return values.astype(template.dtype, copy=False)
