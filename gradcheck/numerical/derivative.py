@@ -35,7 +35,7 @@ FAR = 1e3
 REFINE = 2 / 3
 # What rounding leaves of the bound of three rungs, in units of noise over the first step.
 _ROUNDED = 8
-# Where halving the step changes the quotients by so large a share, another halving tells nothing: kinks, steps.
+# Where halving the step changes the quotients by so large a share (kinks, steps), another tells nothing.
 _BENT = 0.3
 # Without a claimed value, a bound larger than this share of the estimate asks whether there is a kink.
 _POOR = 1e-4
@@ -332,7 +332,7 @@ def _unsettled(
 
 
 def _bends(line: Line, steps: Sequence[float], noise: float) -> bool:
-    """Whether one-sided slopes differ by more than noise at some rung, as they do at a kink and where it curves."""
+    """Whether one-sided slopes differ by more than noise at some rung, as at a kink, and on a curve."""
     base: Vector = line(0.0)
     sides: list[tuple[Vector, Vector]] = [(line(h), line(-h)) for h in steps]
     return any(total(abs(line.weighted((right - base) + (left - base)))) > 4 * noise for right, left in sides)

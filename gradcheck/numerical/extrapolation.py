@@ -58,9 +58,7 @@ class Table:
         denied = self._contradiction if self.power == 2 else self._drift
         bounds = self._known_bounds()
         if consistent:
-            bounds = [
-                [bound + denied(i, j) for j, bound in enumerate(row)] for i, row in enumerate(bounds)
-            ]
+            bounds = [[bound + denied(i, j) for j, bound in enumerate(row)] for i, row in enumerate(bounds)]
         least, i, j = min((bound, i, j) for i, row in enumerate(bounds) for j, bound in enumerate(row))
         return self.rows[i][j], least, self.steps[i]
 

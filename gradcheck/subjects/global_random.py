@@ -96,6 +96,4 @@ def _at(address: int, size: int) -> Any:
     return (ctypes.c_char * size).from_address(address)
 
 
-_OF_PYTHON = (
-    _at(id(_INSTANCE) + _HEADER, _random.Random.__basicsize__ - _HEADER) if _HEADER else None
-)
+_OF_PYTHON = _at(id(_INSTANCE) + _HEADER, _random.Random.__basicsize__ - _HEADER) if _HEADER else None

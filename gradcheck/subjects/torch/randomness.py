@@ -23,6 +23,11 @@ class Randomness:
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.used: list[Callable[[], None]] = []
 
+    def restore(self) -> None:
+        """Put back the generators that a forward pass was found to use."""
+        for put_back in self.used:
+            put_back()
+
     def restore_all(self) -> None:
         """Put back every generator that has moved."""
         for put_back in self._moved():

@@ -450,8 +450,8 @@ class TorchSubject:
 
     def renew(self) -> None:
         """Put back what a run may have changed: random states, modules' attributes, buffers and constants."""
-        for put_back in self._randomness.used:
-            put_back()
+        if self._randomness.used:
+            self._randomness.restore()
         if self._state.holds_any:
             self._state.restore_attributes()
         if self._constant_values:
