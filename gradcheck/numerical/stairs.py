@@ -45,7 +45,7 @@ def step_function(line: Line, epsilon: float, noise: float) -> Estimate | None:
 
 
 def _changes(line: Line, base: Vector, step: float) -> list[Vector]:
-    """Return how far the outputs move over ever smaller steps, until two in a row leave them where they are."""
+    """Return how far outputs move over ever smaller steps, until two in a row leave them where they are."""
     found: list[Vector] = []
     still = 0
     for k in range(-int(math.log2(_STAIR))):

@@ -84,12 +84,12 @@ def _numpy_memory() -> bytes:
         is_twister = type(generator) is np.random.MT19937
         _looked_at = generator, _at(generator.ctypes.state_address, (_WORDS + 1) * 4) if is_twister else None
     place = _looked_at[1]
-    return b"" if place is None else place.raw  # type: ignore[no-any-return]  # the memory as it is now
+    return b"" if place is None else place.raw  # the memory as it is now
 
 
 def _python_memory() -> bytes:
     """Return the bytes of Python's generator behind its object header; nothing where that is unknown."""
-    return b"" if _OF_PYTHON is None else _OF_PYTHON.raw  # type: ignore[no-any-return]  # as above
+    return b"" if _OF_PYTHON is None else _OF_PYTHON.raw
 
 
 def _at(address: int, size: int) -> Any:
