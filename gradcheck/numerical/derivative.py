@@ -58,6 +58,8 @@ NEARBY, _AGREES = 0.385, 0.45
 _SHORT = 10.0
 # A rung that has made the bound this much smaller is worth another.
 _PAYS = 0.1
+# Half a step changes outputs that have a slope by half as much; at the end of a domain by up to this share.
+_NO_SLOPE = 0.8
 _JUMPS = "the forward pass jumps at this point"
 # What it may leave in doubt of an estimate that ends the ladder (2e-8), in units of that.
 _DOUBTED = 0.25
@@ -301,11 +303,15 @@ def _rests(line: Line, epsilon: float) -> bool:
 
 
 def _seems_to_jump(line: Line, epsilon: float) -> bool:
-    """Whether the outputs change over the step of the second opinion nearly as far as over the first."""
-    base, near, far = line(0.0), line(float(epsilon**NEARBY)), line(line_step(epsilon))
-    if base is None or near is None or far is None:
-        return False
-    return total(abs(line.weighted(near - base))) > stairs.AT_ONCE * total(abs(line.weighted(far - base)))
+    """Whether, on some side, the outputs change over half the first step nearly as far as over all of it."""
+    base, step = line(0.0), line_step(epsilon)
+    for h in (step, -step):
+        far, near = line(h), line(h / 2)
+        if base is None or far is None or near is None:
+            return False
+        if total(abs(line.weighted(near - base))) > _NO_SLOPE * total(abs(line.weighted(far - base))):
+            return True
+    return False
 
 
 def _kink(line: Line, steps: Sequence[float], noise: float) -> kinks.Interval | None:

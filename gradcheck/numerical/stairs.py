@@ -16,9 +16,6 @@ _COARSE = 2.0**-20
 _SLOPE, _WHOLE = 64, 0.02
 # Steps between which a change that has a slope would shrink, and the share of outputs that is no rounding.
 _WITHIN, _FAR = (2.0**-22, 2.0**-32), 1e-3
-# The share of what outputs change over a step that they also change over one a thousand times smaller, where
-# they jump.
-AT_ONCE = 0.3
 
 
 def step_function(line: Line, epsilon: float, noise: float) -> Estimate | None:
@@ -93,7 +90,7 @@ def jumps_at_once(line: Line, step: float, noise: float) -> bool:
         if base is None or any(side is None for side in sides):
             return False
         changes.append(max(total(abs(line.weighted(side - base))) for side in sides))
-    return changes[1] > AT_ONCE * changes[0] and changes[1] > 1e3 * noise
+    return changes[1] > 0.3 * changes[0] and changes[1] > 1e3 * noise
 
 
 def moves_as_far_within(line: Line) -> bool:

@@ -678,3 +678,15 @@ def test_what_only_grad_mode_gives_is_evaluated_in_it(function):
     report = gradcheck.verify(function, x)
     assert report.ok, report
     assert report.parameters["inputs[0]"].comparisons["finite differences"].rel_error < 1e-9
+
+
+def test_what_was_estimated_without_grad_is_kept_where_grad_changes_nothing():
+    calls = []
+
+    def steps(x: torch.Tensor) -> torch.Tensor:
+        calls.append(torch.is_grad_enabled())
+        return torch.floor(x)
+
+    _passes(steps, torch.linspace(-8.9, 8.9, 50, dtype=DOUBLE).requires_grad_(), variations=False)
+    assert calls.count(True) == 1
+    assert len(calls) < 30  # once more the way along the line would take as many again
