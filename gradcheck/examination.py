@@ -28,8 +28,6 @@ _UNMEASURED = 64.0
 # An error bar beyond this share of the smallest leaf's gradient is worth two more evaluations: at less, one
 # direction sees an error of 2e-7 in any leaf with 99.9% probability.
 _WANTED = 1e-10
-# More evaluations than these are only made where the first rungs and the second opinion leave something open.
-_QUICK = 7
 # What rounding does to gradients of formats coarser than this has a say in whether they are right.
 _FINE = 1e-9
 
@@ -294,7 +292,7 @@ class Examination:
             wanted=_WANTED * min((size for _, size in parts.values() if size > 0), default=np.inf),
         )
         probe = Probe(claimed, estimate, self._noise(parts, moved, self._rounding), parts, pulled)
-        if (probe.suspect or estimate.evaluations > _QUICK) and self._settles_grad_mode():
+        if (probe.suspect or estimate.kink or estimate.noise) and self._settles_grad_mode():
             return self.along(pulled, direction, climb=climb, blind=blind)
         if not probe.suspect or not parts:
             return probe

@@ -19,7 +19,7 @@ from gradcheck.findings import Finding
 from gradcheck.judge import SINGLE, Tolerance
 from gradcheck.locate import Entries, entry_probe
 from gradcheck.numerical import roundoff
-from gradcheck.numerical.derivative import line_step
+from gradcheck.numerical.line import line_step
 from gradcheck.options import Options
 from gradcheck.progress import Watch
 from gradcheck.report.records import Verdict

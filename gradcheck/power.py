@@ -20,7 +20,7 @@ from gradcheck.every import Tally, examine_every
 from gradcheck.examination import Probe
 from gradcheck.findings import Finding
 from gradcheck.numerical import directions, roundoff
-from gradcheck.numerical.derivative import line_step
+from gradcheck.numerical.line import line_step
 from gradcheck.progress import Watch
 from gradcheck.report.records import Verdict
 

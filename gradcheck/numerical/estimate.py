@@ -43,6 +43,13 @@ class Estimate:
         return max(self.lower - claimed, claimed - self.upper, 0.0)
 
 
+def smooth(
+    value: float, uncertainty: float, evaluations: int, table: Table | None, message: str = ""
+) -> Estimate:
+    """Return the estimate of a derivative on smooth ground."""
+    return Estimate(value, uncertainty, value, value, evaluations=evaluations, message=message, table=table)
+
+
 def unresolved(message: str, evaluations: int) -> Estimate:
     """Return the estimate of a derivative that no step could resolve."""
     nan, inf = float("nan"), float("inf")

@@ -145,3 +145,8 @@ def total(vector: Vector) -> float:
     """Return the sum as a Python float."""
     # the method takes a detour by way of Python
     return float(np.add.reduce(vector) if isinstance(vector, np.ndarray) else vector.sum())
+
+
+def line_step(epsilon: float) -> float:
+    """Return the first step of an estimate, in units of the direction; numbers are spaced by ``epsilon``."""
+    return float(epsilon ** (1 / 6) / 2)
