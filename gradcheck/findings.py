@@ -10,10 +10,11 @@ import numpy as np
 
 from gradcheck import edges, judge
 from gradcheck.confirmation import confirm
-from gradcheck.examination import Examination, Probe, Pulled
+from gradcheck.examination import Examination
 from gradcheck.judge import Tolerance
 from gradcheck.locate import Entries
 from gradcheck.numerical import directions
+from gradcheck.probes import Probe, Pulled
 from gradcheck.report.records import VANISHES, Comparison, Coverage, ParameterResult, Verdict
 
 NUMERICAL = "finite differences"

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gradcheck.examination import Examination, Probe, Pulled
+from gradcheck.examination import Examination
 from gradcheck.judge import Tolerance
 from gradcheck.numerical import directions
+from gradcheck.probes import Probe, Pulled
 
 # A residual that is so many times its noise needs no closer look to be one.
 _PLAIN = 10.0

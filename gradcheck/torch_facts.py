@@ -11,10 +11,10 @@ import torch
 
 from gradcheck import contributions
 from gradcheck.diagnose import Facts
-from gradcheck.examination import Pulled
 from gradcheck.explanation import numbers_among, numbers_of
 from gradcheck.numerical import directions
 from gradcheck.pipeline import Outcome
+from gradcheck.probes import Pulled
 from gradcheck.slips.record import Rerun
 from gradcheck.subjects.torch import TorchSubject
 

@@ -136,7 +136,7 @@ def _result(
     for label, gradients in others.items():
         compared = compare(label, claimed, np.asarray(gradients[name]), tol, subject.precision)
         if compared is not None and compared.verdict is Verdict.FAIL:
-            rounded = outcome.exam.rounding_in_doubt(name)
+            rounded = outcome.exam.rounding.in_doubt(name)
             compared = compare(label, claimed, np.asarray(gradients[name]), tol, subject.precision, rounded)
         if compared is not None:
             comparisons[label] = compared

@@ -32,9 +32,10 @@ from gradcheck.blame.inherit import inherited
 from gradcheck.blame.undefined import find_undefined
 from gradcheck.diagnose import Facts
 from gradcheck.errors import UsageError
-from gradcheck.examination import Examination, Pulled
+from gradcheck.examination import Examination
 from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
+from gradcheck.probes import Pulled
 from gradcheck.report.records import (
     Blame,
     Call,

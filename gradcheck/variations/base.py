@@ -16,9 +16,10 @@ import numpy as np
 import torch
 
 from gradcheck.blame.handwritten import OwnCode
-from gradcheck.examination import Examination, Pulled
+from gradcheck.examination import Examination
 from gradcheck.judge import SINGLE
 from gradcheck.options import Options
+from gradcheck.probes import Pulled
 from gradcheck.report.records import Blame, VariationResult, Verdict
 from gradcheck.subjects.torch import TorchSubject
 
