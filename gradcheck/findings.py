@@ -21,6 +21,9 @@ TURNS = "the function turns within the first steps: much smaller ones confirm th
 _SHOWN = 8
 # A discrepancy this many times its uncertainty is worth a note even where it is within tolerance.
 _IMPRECISE = 10.0
+# What a backward pass in double precision rounds stays below so many roundings of its largest entry.
+_DOUBLE = 1e4
+_SINGLE = "imprecise: errors of the size of single-precision rounding"
 
 
 @dataclass
@@ -198,7 +201,7 @@ def from_entries(
     unresolved = np.flatnonzero(~(d + u <= tau) & ~(d - u > tau) & (d > u) | ~np.isfinite(u))
     if wrong.size and judge.like_rounding(d, u, largest):
         finding.imprecise = True
-        finding.notes.append("imprecise: errors of the size of single-precision rounding")
+        finding.notes.append(_SINGLE)
         wrong = wrong[:0]
     finding.verdict = Verdict.PASS
     if wrong.size:
@@ -223,7 +226,18 @@ def from_entries(
     if unresolved.size and (finding.endless or finding.verdict is not Verdict.INCONCLUSIVE):
         where = _indices(exam, finding.name, entries.flat[unresolved])
         finding.notes.append(f"{unresolved.size} of {d.size} entries could not be resolved: {where}")
+    if finding.verdict is Verdict.PASS and not finding.imprecise and _is_rounded_to_single(exam, finding.name, largest):
+        finding.imprecise = True
+        finding.notes.append(_SINGLE)
     _describe(finding, entries, gradient.shape, d, u, tau, largest, unresolved)
+
+
+def _is_rounded_to_single(exam: Examination, name: str, largest: float) -> bool:
+    """Whether the claimed gradient itself, as far as it is known to be rounded, is so to single precision."""
+    rounding, epsilon = exam.rounding.get(name), exam.subject.epsilon
+    if rounding is None or epsilon >= judge.SINGLE:
+        return False
+    return judge.like_rounding(rounding, np.full(rounding.shape, _DOUBLE * epsilon * largest), largest)
 
 
 def _without_slope(

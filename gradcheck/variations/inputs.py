@@ -43,8 +43,8 @@ def _laid_out(
         raise Skip(f"PyTorch's own backward pass does not take them ({_first_line(error)})") from error
     except Exception as error:  # a forward pass may refuse a layout, for any reason
         raise Skip(f"the forward pass does not take them ({_first_line(error)})") from error
-    for value, expected in zip(values, subject.outputs, strict=True):
-        if not _same_values(value, expected, subject.epsilon):
+    for value, expected, size in zip(values, subject.outputs, context.exam.sizes, strict=True):
+        if not _same_values(value, expected, subject.epsilon, size):
             if not context.handwritten:
                 raise Skip("the function depends on strides: its value changes")
             return failed(
@@ -80,11 +80,11 @@ def _channels_last(_: str, data: torch.Tensor) -> torch.Tensor:
     return data if memory_format is None else data.contiguous(memory_format=memory_format)
 
 
-def _same_values(a: torch.Tensor, b: torch.Tensor, epsilon: float) -> bool:
+def _same_values(a: torch.Tensor, b: torch.Tensor, epsilon: float, size: float = 0.0) -> bool:
     if a.shape != b.shape:
         return False
     difference = torch.nan_to_num((a - b).abs())
-    largest = float(torch.nan_to_num(b.abs()).max()) if b.numel() else 0.0
+    largest = max(float(torch.nan_to_num(b.abs()).max()), size) if b.numel() else 0.0
     return not a.numel() or float(difference.max()) <= max(1e4 * epsilon, epsilon**0.5) * max(largest, 1e-30)
 
 
@@ -131,18 +131,19 @@ def _with_subset(context: Context, subset: Sequence[str]) -> Gradients | None:
     subject = context.subject
     with torch.enable_grad(), subject.running({}, names=subset) as (leaves, outputs):
         given = [outputs[path] for path in subject.output_paths]
-        if not any(out.requires_grad for out in given) or not _unmoved(subject, given):
+        if not any(out.requires_grad for out in given) or not _unmoved(context, given):
             return None
         return subject.gradients(leaves, outputs, context.cotangents)
 
 
-def _unmoved(subject: TorchSubject, outputs: Sequence[torch.Tensor]) -> bool:
+def _unmoved(context: Context, outputs: Sequence[torch.Tensor]) -> bool:
     """Whether the outputs are those verified: some forward passes take another road, to other values.
 
     PyTorch's transformer encoder leaves out what is padded unless its first layer requires grad.
     """
-    pairs = zip(outputs, subject.outputs, strict=True)
-    return all(_same_values(out.detach(), expected, subject.epsilon) for out, expected in pairs)
+    subject = context.subject
+    pairs = zip(outputs, subject.outputs, context.exam.sizes, strict=True)
+    return all(_same_values(out.detach(), expected, subject.epsilon, size) for out, expected, size in pairs)
 
 
 def same_tensor_twice(context: Context) -> VariationResult:

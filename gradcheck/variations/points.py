@@ -30,6 +30,8 @@ _NOISE, _HUGE, _MOST = 1e-3, -0.4, 0.9
 
 # An iteration that takes so many times as many steps has come to its limit.
 _STEPS = 4
+# One that starts at its solution takes less than the inverse of this.
+_FEWER = 2
 
 
 class NoPoint(Skip):
@@ -52,8 +54,9 @@ def _reason(context: Context, subject: TorchSubject, outcome: Outcome, wrong: Se
         return "the forward pass gives another value each time there"
     if tolerances.explains(subject, outcome, wrong):
         return "an iteration's tolerance explains it"
-    if _runs_on(context, subject):
-        return "the forward pass takes many more steps there: an iteration that does not settle"
+    reason = _runs_otherwise(context, subject)
+    if reason:
+        return reason
     if _is_on_stairs(context, outcome, wrong):
         return "the forward pass, which moves in steps, does not move there"
     if _stands_for_something(context, subject, outcome, wrong):
@@ -72,14 +75,23 @@ def _reason(context: Context, subject: TorchSubject, outcome: Outcome, wrong: Se
 # The forward pass
 
 
-def _runs_on(context: Context, subject: TorchSubject) -> bool:
-    """Whether a forward pass that iterates takes many more steps at these values of the same shapes."""
+def _runs_otherwise(context: Context, subject: TorchSubject) -> str:
+    """Say how a forward pass that iterates does so at these values of the same shapes; "" where as usual.
+
+    From where it starts it stops at once, and beside there after as few steps as the change is small: what it
+    gives then has another slope than the solution.
+    """
     shapes = [[t.shape for t in s.inputs.values()] for s in (context.subject, subject)]
     if shapes[0] != shapes[1]:
-        return False
+        return ""
     here, there = operations(context.subject), operations(subject)
-    more = here is not None and there is not None and there > _STEPS * here
-    return more and iterates(context.subject)
+    if here is None or there is None:
+        return ""
+    if there > _STEPS * here and iterates(context.subject):
+        return "the forward pass takes many more steps there: an iteration that does not settle"
+    if here > _FEWER * there and iterates(context.subject):
+        return "the forward pass takes far fewer steps there: an iteration that starts at its solution"
+    return ""
 
 
 def _is_on_stairs(context: Context, outcome: Outcome, wrong: Sequence[str]) -> bool:
