@@ -4,8 +4,7 @@ A Cholesky factor or an eigenvalue is that of a symmetric matrix, and reads one 
 takes the logarithms of probabilities. Their authors give the gradient along changes that keep the input what
 it is meant to be, and whatever is convenient across. So where a leaf is of such a kind, and its gradient
 right along every change within the kind, what finite differences see across is no fault of a backward pass
-that is PyTorch's own, nor of one whose gradient is as symmetric as the matrix is, of which one triangle is
-read.
+that is PyTorch's own, nor of one that claims both triangles of a matrix of which one is read.
 """
 
 from __future__ import annotations
@@ -81,8 +80,8 @@ def accept(outcome: Outcome, guilty: Collection[str] = (), theirs: bool = False)
     """Let failing leaves pass whose gradient is right by convention, with a note.
 
     ``guilty`` names the operations found wrong; ``theirs``: all of them are PyTorch's own. Of other code only
-    a symmetric gradient of what reads one triangle is accepted: a transposed gradient, too, is right along
-    symmetric changes.
+    the gradient of what reads one triangle is accepted, which makes sense for symmetric matrices alone. What
+    reads both may be meant for others: there a transposed gradient, too, is right along symmetric changes.
     """
     if theirs and _SAMPLERS.issuperset(guilty):
         for name in outcome.failing:
@@ -119,9 +118,9 @@ def _accept(outcome: Outcome, name: str, kind: Kind) -> None:
 
 
 def _reads_one_triangle(outcome: Outcome, name: str) -> bool:
-    """Whether the claimed gradient is symmetric, and the true one zero on one side of the diagonal."""
+    """Whether the true gradient is zero on one side of the diagonal, and the claimed one on neither."""
     gradient, entries = outcome.pulls[0].gradients[name], outcome.findings[name].entries
-    if entries is None or not _is_symmetric(gradient):
+    if entries is None or not (np.tril(gradient, -1).any() and np.triu(gradient, 1).any()):
         return False
     place = np.unravel_index(entries.flat, gradient.shape)
     row, column = place[-2], place[-1]

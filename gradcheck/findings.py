@@ -21,6 +21,8 @@ TURNS = "the function turns within the first steps: much smaller ones confirm th
 _SHOWN = 8
 # A discrepancy this many times its uncertainty is worth a note even where it is within tolerance.
 _IMPRECISE = 10.0
+# An estimate whose bar is wider than this share of it is hardly one.
+_VAGUE = 0.1
 # What a backward pass in double precision rounds stays below so many roundings of its largest entry.
 _DOUBLE = 1e4
 _SINGLE = "imprecise: errors of the size of single-precision rounding"
@@ -33,6 +35,7 @@ class Finding:
     ``ties`` are probes through kinks along which the gradient is off although its entries are not.
     ``by_directions``: it is wrong along directions, and of its entries nothing is known.
     ``endless``: inconclusive because some entry, which claims a number, has a slope that has no end.
+    ``steep``: some entries have a slope so steep that it tells nothing of what is claimed, nor do directions.
     ``imprecise``: it passes with errors that no rounding in its own format explains, as a note says.
     """
 
@@ -47,6 +50,7 @@ class Finding:
     by_directions: bool = False
     endless: bool = False
     imprecise: bool = False
+    steep: bool = False
     message: str = ""
     notes: list[str] = field(default_factory=list)
     digits: float | None = None
@@ -204,6 +208,9 @@ def from_entries(
         finding.notes.append(_SINGLE)
         wrong = wrong[:0]
     finding.verdict = Verdict.PASS
+    steep = _too_steep(exam, pulled, finding.name, entries, wrong)
+    finding.steep = bool(steep.size)
+    wrong, unresolved = np.setdiff1d(wrong, steep), np.union1d(unresolved, steep).astype(int)
     if wrong.size:
         outcome = confirm(exam, pulled, finding.name, entries, wrong, tol)
         if outcome == "wrong":
@@ -238,6 +245,19 @@ def _is_rounded_to_single(exam: Examination, name: str, largest: float) -> bool:
     if rounding is None or epsilon >= judge.SINGLE:
         return False
     return judge.like_rounding(rounding, np.full(rounding.shape, _DOUBLE * epsilon * largest), largest)
+
+
+def _too_steep(
+    exam: Examination, pulled: Pulled, name: str, entries: Entries, wrong: np.ndarray
+) -> np.ndarray:
+    """Return the wrong entries at which no slope is had: hardly resolved, and on some side without an end.
+
+    Beside the end of a logarithm, which a clamp holds, any claim is as good as the quotient of some step.
+    """
+    vague = wrong[entries.uncertainty[wrong] > _VAGUE * np.abs(entries.expected[wrong])]
+    asked = vague[:_SHOWN]
+    none = [row for row in asked if edges.growing_slopes(exam, pulled, name, int(entries.flat[row]))]
+    return vague if len(none) == asked.size else np.asarray(none, dtype=int)
 
 
 def _without_slope(

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from gradcheck import tolerances
+from gradcheck import judge, tolerances
 from gradcheck.pipeline import NOT_REPEATED, Outcome
 from gradcheck.subjects.torch import TorchSubject
 from gradcheck.subjects.torch.iterating import iterates, operations
 from gradcheck.variations import digits, witness
-from gradcheck.variations.base import Context, Gradients, Skip
+from gradcheck.variations.base import Context, Gradients, Skip, apart
 from gradcheck.variations.keeping import INDICES
 
 # So often the forward pass is asked to repeat: where memory lies decides about rounding, and not each time.
@@ -27,6 +27,10 @@ _ONE_SIDED = 3
 # Most entries of a gradient differ by more than this share, and are larger than usual by this power of the
 # spacing of numbers (a million times in double precision).
 _NOISE, _HUGE, _MOST = 1e-3, -0.4, 0.9
+
+# Errors of up to this share of the largest entry are slight; inputs hardly move by four times this share of
+# their size.
+_SLIGHT, _HARDLY = 1e-3, 3e-8
 
 # An iteration that takes so many times as many steps has come to its limit.
 _STEPS = 4
@@ -65,6 +69,8 @@ def _reason(context: Context, subject: TorchSubject, outcome: Outcome, wrong: Se
         return "rounding of the inputs alone changes the value there"
     if _backward_has_no_digits(context, subject, outcome, wrong):
         return "rounding of the inputs alone changes the whole gradient there"
+    if _is_ill_conditioned(context, subject, outcome, wrong):
+        return "moving the inputs by a ten-millionth changes the gradient there by more than it is off"
     if _changes_sign(context, subject) and _turns_erratic(context, subject):
         return "given inputs all have one sign, and with another one the value is erratic"
     if witness.fails_by_itself(context, subject, outcome, wrong):
@@ -125,6 +131,33 @@ def _backward_has_no_digits(
     return _differing(first, other, wrong) > _MOST and (
         _differing(first, again, wrong) == 0 or all(_is_huge(context, subject, n, first[n]) for n in wrong)
     )
+
+
+def _is_ill_conditioned(
+    context: Context, subject: TorchSubject, outcome: Outcome, wrong: Sequence[str]
+) -> bool:
+    """Whether slight errors are less than what hardly moving the inputs does to the same gradient.
+
+    Close singular values: a backward pass that keeps clear of dividing by their distance is off by little.
+    """
+    slight = [_slightly_off(outcome, name) for name in wrong]
+    if subject.epsilon >= judge.SINGLE or not all(slight):
+        return False
+    cotangents, generator = outcome.pulls[0].cotangents, np.random.default_rng(0)
+    values = digits.moved(context.subject, subject, _HARDLY, generator)
+    with torch.enable_grad(), subject.running(values) as (leaves, outputs):
+        other = subject.gradients(leaves, outputs, cotangents)
+    given = subject.pull_back(cotangents)
+    return all(apart(other[name], given[name]) > off for name, off in zip(wrong, slight, strict=True))
+
+
+def _slightly_off(outcome: Outcome, name: str) -> float:
+    """Return by what share of its largest entry a gradient is off; 0 where that is not slight, or not known."""
+    finding, gradient = outcome.findings[name], outcome.pulls[0].gradients[name]
+    if finding.message or finding.tied is not None or finding.comparison is None or finding.by_directions:
+        return 0.0
+    share = finding.comparison.abs_error / max(float(np.abs(gradient).max(initial=0.0)), 1e-300)
+    return share if share <= _SLIGHT else 0.0
 
 
 def _differing(a: Gradients, b: Gradients, names: Sequence[str]) -> float:

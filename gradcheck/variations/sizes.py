@@ -164,6 +164,7 @@ def _resized(length: int, new: int) -> Change:
     def change(t: torch.Tensor, _: int) -> torch.Tensor:
         if t.layout is not torch.strided:
             return t
+        given = t
         if t.dtype in INDICES and domain.are_places(t.cpu().numpy()):
             return _placed(t, length, new)
         if t.dtype in INDICES and _is_permuted(t, length) and new > length:
@@ -178,9 +179,19 @@ def _resized(length: int, new: int) -> Change:
             t = t * (0.9 + 0.2 * jitter).to(
                 dtype=t.real.dtype if t.is_complex() else t.dtype, device=t.device
             )
+            t = _in_the_ball(t, given)
         return t
 
     return change
+
+
+def _in_the_ball(t: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+    """Keep rows no longer than given ones that are all shorter than one: points of a hyperbolic space."""
+    longest = float(torch.linalg.vector_norm(given, dim=-1).max()) if given.ndim > 1 and given.numel() else 1.0
+    if not 0 < longest < 1:
+        return t
+    lengths = torch.linalg.vector_norm(t, dim=-1, keepdim=True)
+    return t * (longest / lengths.clamp_min(longest))
 
 
 def _is_permuted(t: torch.Tensor, length: int) -> bool:
