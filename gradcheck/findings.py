@@ -233,7 +233,11 @@ def from_entries(
     if unresolved.size and (finding.endless or finding.verdict is not Verdict.INCONCLUSIVE):
         where = _indices(exam, finding.name, entries.flat[unresolved])
         finding.notes.append(f"{unresolved.size} of {d.size} entries could not be resolved: {where}")
-    if finding.verdict is Verdict.PASS and not finding.imprecise and _is_rounded_to_single(exam, finding.name, largest):
+    if (
+        finding.verdict is Verdict.PASS
+        and not finding.imprecise
+        and _is_rounded_to_single(exam, finding.name, largest)
+    ):
         finding.imprecise = True
         finding.notes.append(_SINGLE)
     _describe(finding, entries, gradient.shape, d, u, tau, largest, unresolved)

@@ -52,7 +52,7 @@ def explains(subject: TorchSubject, outcome: Outcome, wrong: Sequence[str]) -> b
 
 
 def explain_shares(subject: TorchSubject, shares: Sequence[float]) -> bool:
-    """Whether it may be all that is wrong where gradients are off by these shares of their largest entries."""
+    """Whether it may be all that is wrong with gradients off by these shares of their largest entries."""
     return bool(shares) and all(share <= _SLIGHT for share in shares) and iterates(subject)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from gradcheck.report.records import VariationResult
 from gradcheck import tolerances
+from gradcheck.report.records import VariationResult
 from gradcheck.variations.base import Context, Gradients, Skip, apart, differing, failed, passed
 
 _OUTPUTS = 6
@@ -100,9 +100,9 @@ def linearity(context: Context) -> VariationResult:
 
 
 def _nonlinear(context: Context, found: Gradients, expected: Gradients) -> list[str]:
-    """Return the leaves whose gradients differ; not by what an iteration that stops at a tolerance leaves out.
+    """Return the leaves whose gradients differ by more than what an iteration leaves out where it stops.
 
-    The same in absolute terms for a thousandth of the cotangent, where it is that much more of the gradient.
+    That is as much for a thousandth of the cotangent, and so a larger share of the gradient.
     """
     wrong = differing(context, found, expected, context.subject.names)
     shares = [apart(found.get(name), expected.get(name)) for name in wrong]

@@ -8,10 +8,13 @@ from collections.abc import Callable, Sequence
 import torch
 
 from gradcheck.report.records import VariationResult, Verdict
-from gradcheck.subjects.torch import TorchSubject
 from gradcheck.subjects.torch.backward import BackwardError
+from gradcheck.variations import supersets
 from gradcheck.variations.base import Context, Gradients, Skip, differing, failed, passed
 
+# What torch.autograd.grad says inside a backward pass where something is frozen that it asks for: a refusal
+# that no user overlooks, and no wrong gradient.
+_FROZEN = "One of the differentiated Tensors does not require grad"
 _SUBSETS = 6
 _PAIRS = 3
 
@@ -89,25 +92,41 @@ def _same_values(a: torch.Tensor, b: torch.Tensor, epsilon: float, size: float =
 
 
 def requires_grad_subsets(context: Context) -> VariationResult:
-    """Let only some leaves require grad: the gradients of those must not change."""
+    """Let only some leaves require grad: the gradients of those must not change. Then inputs, too."""
     name = "requires_grad subsets"
     subject = context.subject
+    beyond = supersets.inputs_too(context, name)
+    if beyond is not None:
+        return beyond
     if len(subject.names) < 2:
         raise Skip("only one leaf requires grad")
     if subject.accumulates:  # without an input that requires grad, PyTorch never calls such a backward pass
         raise Skip("a backward pass calls backward() itself, which fills every .grad")
+    refused = ""
     for subset in _subsets(subject.names, context.inputs):
-        found = _with_subset(context, subset)
+        try:
+            found = _with_subset(context, subset)
+        except BackwardError as error:
+            if _FROZEN not in str(error):
+                raise
+            refused = (
+                refused or f"when only {_listed(subset)} requires grad, backward raises {str(error)[:120]}"
+            )
+            continue
         if found is None:
             continue
         wrong = differing(context, found, context.gradients, subset)
         if wrong:
-            shown = ", ".join(subset[:3]) + (", ..." if len(subset) > 3 else "")
-            return failed(name, f"when only {shown} requires grad, {_what_arrives(found, wrong)}", wrong)
+            what = _what_arrives(found, wrong)
+            return failed(name, f"when only {_listed(subset)} requires grad, {what}", wrong)
         extra = [key for key, g in found.items() if key not in subset and g is not None]
         if extra:
             return failed(name, f"a gradient is returned for {extra[0]}, which does not require it", extra)
-    return passed(name)
+    return passed(name, f"{refused}: is it meant to work there?" if refused else "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _what_arrives(found: Gradients, wrong: Sequence[str]) -> str:

@@ -152,7 +152,7 @@ def _is_ill_conditioned(
 
 
 def _slightly_off(outcome: Outcome, name: str) -> float:
-    """Return by what share of its largest entry a gradient is off; 0 where that is not slight, or not known."""
+    """Return by what share of its largest entry a gradient is off; 0 where not slightly, or not known."""
     finding, gradient = outcome.findings[name], outcome.pulls[0].gradients[name]
     if finding.message or finding.tied is not None or finding.comparison is None or finding.by_directions:
         return 0.0

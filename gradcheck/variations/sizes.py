@@ -187,11 +187,14 @@ def _resized(length: int, new: int) -> Change:
 
 def _in_the_ball(t: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
     """Keep rows no longer than given ones that are all shorter than one: points of a hyperbolic space."""
-    longest = float(torch.linalg.vector_norm(given, dim=-1).max()) if given.ndim > 1 and given.numel() else 1.0
+    longest = (
+        float(torch.linalg.vector_norm(given, dim=-1).max()) if given.ndim > 1 and given.numel() else 1.0
+    )
     if not 0 < longest < 1:
         return t
     lengths = torch.linalg.vector_norm(t, dim=-1, keepdim=True)
-    return t * (longest / lengths.clamp_min(longest))
+    shorter: torch.Tensor = t * (longest / lengths.clamp_min(longest))
+    return shorter
 
 
 def _is_permuted(t: torch.Tensor, length: int) -> bool:
