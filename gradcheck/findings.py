@@ -21,6 +21,8 @@ TURNS = "the function turns within the first steps: much smaller ones confirm th
 _SHOWN = 8
 # A discrepancy this many times its uncertainty is worth a note even where it is within tolerance.
 _IMPRECISE = 10.0
+# Errors below this share of the largest entry that other steps do not confirm are none to ask anybody about.
+_SLIGHT = 1e-9
 # An estimate whose bar is wider than this share of it is hardly one.
 _VAGUE = 0.1
 # What a backward pass in double precision rounds stays below so many roundings of its largest entry.
@@ -219,6 +221,11 @@ def from_entries(
             finding.notes.append("at a kink: the claimed values lie between the derivatives nearby")
         elif outcome == "turns":
             finding.notes.append(TURNS)
+        elif float(d[wrong].max()) <= _SLIGHT * largest:
+            finding.imprecise = True
+            finding.notes.append(
+                f"imprecise: off by {float(d[wrong].max()) / largest:.1g} of its largest entry"
+            )
         else:
             finding.verdict, finding.message = (
                 Verdict.INCONCLUSIVE,

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from gradcheck import judge, tolerances
-from gradcheck.pipeline import NOT_REPEATED, Outcome
+from gradcheck.pipeline import NOT_LINEAR, NOT_REPEATED, Outcome
 from gradcheck.subjects.torch import TorchSubject
 from gradcheck.subjects.torch.iterating import iterates, operations
 from gradcheck.variations import digits, witness
@@ -28,6 +28,9 @@ _ONE_SIDED = 3
 # spacing of numbers (a million times in double precision).
 _NOISE, _HUGE, _MOST = 1e-3, -0.4, 0.9
 
+# What changes outputs by less than this share changes nothing. Noise is less than this share of a gradient, and
+# an error at most so many times what a few roundings do.
+_NOTHING, _LITTLE, _AS_MUCH = 1e-6, 1e-3, 3.0
 # Errors of up to this share of the largest entry are slight; inputs hardly move by four times this share of
 # their size.
 _SLIGHT, _HARDLY = 1e-3, 3e-8
@@ -69,6 +72,8 @@ def _reason(context: Context, subject: TorchSubject, outcome: Outcome, wrong: Se
         return "rounding of the inputs alone changes the value there"
     if _backward_has_no_digits(context, subject, outcome, wrong):
         return "rounding of the inputs alone changes the whole gradient there"
+    if _is_nothing(context, subject, outcome, wrong):
+        return "what is wrong there changes next to nothing in the outputs, or is rounding"
     if _is_ill_conditioned(context, subject, outcome, wrong):
         return "moving the inputs by a ten-millionth changes the gradient there by more than it is off"
     if _changes_sign(context, subject) and _turns_erratic(context, subject):
@@ -131,6 +136,60 @@ def _backward_has_no_digits(
     return _differing(first, other, wrong) > _MOST and (
         _differing(first, again, wrong) == 0 or all(_is_huge(context, subject, n, first[n]) for n in wrong)
     )
+
+
+def _is_nothing(context: Context, subject: TorchSubject, outcome: Outcome, wrong: Sequence[str]) -> bool:
+    """Whether what is wrong is next to nothing in the outputs, were the leaf moved by its own size, or noise.
+
+    Where a softmax saturates, gradients are differences of large numbers that should be equal, and what keeps
+    a division from zero, or the rounding of an exponent, is more than is left of them.
+    """
+    effects = {name: _effect(outcome, name) for name in wrong}
+    slight = _NOTHING * outcome.exam.magnitude
+    if max(effects.values()) == np.inf or max(effects.values()) <= slight:
+        return max(effects.values()) <= slight
+    noise = _noise(context, subject, outcome, wrong)
+    return all(effect <= slight + _AS_MUCH * noise[name] for name, effect in effects.items())
+
+
+def _noise(
+    context: Context, subject: TorchSubject, outcome: Outcome, wrong: Sequence[str]
+) -> dict[str, float]:
+    """Return what rounding the inputs does to gradients, for leaves moved by their size; 0 where it is much.
+
+    What is much beside the gradient of the given inputs is a kink, or a mask.
+    """
+    cotangents, generator = outcome.pulls[0].cotangents, np.random.default_rng(0)
+    given = subject.pull_back(cotangents)
+    moves = dict.fromkeys(wrong, 0.0)
+    for _ in range(_REPEATED):
+        values = digits.moved(subject, subject, subject.epsilon, generator)
+        with torch.enable_grad(), subject.running(values) as (leaves, outputs):
+            other = subject.gradients(leaves, outputs, cotangents)
+        moves = {name: max(move, _distance(other[name], given[name])) for name, move in moves.items()}
+    slight = {name: _LITTLE * _distance(context.gradients[name], None) for name in wrong}
+    return {
+        name: move * float(np.max(outcome.exam.scales[name])) if move <= slight[name] else 0.0
+        for name, move in moves.items()
+    }
+
+
+def _distance(a: torch.Tensor | None, b: torch.Tensor | None) -> float:
+    """Return the largest difference of two gradients, of which none is one of zeros."""
+    if a is None:
+        return 0.0 if b is None else _largest(b)
+    return _largest(a if b is None else a - b)
+
+
+def _effect(outcome: Outcome, name: str) -> float:
+    """Return how far outputs are off, weighted as they are, for an entry moved by its own size."""
+    finding, exam = outcome.findings[name], outcome.exam
+    nonlinear = finding.message.startswith(NOT_LINEAR)
+    if (finding.message and not nonlinear) or finding.comparison is None or finding.tied is not None:
+        return np.inf
+    size = 1.0 if finding.entries is None or finding.by_directions else float(np.max(exam.scales[name]))
+    bent = float(exam.rounding[name].max(initial=0.0)) if nonlinear and name in exam.rounding else 0.0
+    return max(finding.comparison.abs_error * size, bent * float(np.max(exam.scales[name])))
 
 
 def _is_ill_conditioned(
