@@ -4,8 +4,8 @@ A Cholesky factor or an eigenvalue is that of a symmetric matrix, and reads one 
 takes the logarithms of probabilities. Their authors give the gradient along changes that keep the input what
 it is meant to be, and whatever is convenient across. So where a leaf is of such a kind, and its gradient
 right along every change within the kind, what finite differences see across is no fault of a backward pass
-that is PyTorch's own, nor of one whose gradient is as symmetric as the matrix is, of which one triangle is
-read.
+that is PyTorch's own, nor of one whose gradient is as symmetric as the matrix is, or fills both triangles of
+one of which a single one is read.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def accept(outcome: Outcome, guilty: Collection[str] = (), theirs: bool = False)
     """Let failing leaves pass whose gradient is right by convention, with a note.
 
     ``guilty`` names the operations found wrong; ``theirs``: all of them are PyTorch's own. Of other code only
-    a symmetric gradient of what reads one triangle is accepted: a transposed gradient, too, is right along
-    symmetric changes.
+    a symmetric gradient is accepted, and that of what reads one triangle, which makes sense for symmetric
+    matrices alone: elsewhere a transposed gradient, too, is right along symmetric changes.
     """
     if theirs and _SAMPLERS.issuperset(guilty):
         for name in outcome.failing:
@@ -90,7 +90,7 @@ def accept(outcome: Outcome, guilty: Collection[str] = (), theirs: bool = False)
     for name in outcome.failing:
         value, finding = outcome.exam.values[name], outcome.findings[name]
         for kind in (SYMMETRIC, LOG_PROBABILITY) if theirs else (SYMMETRIC,):
-            if finding.wrong.size and kind.holds(value) and (theirs or _reads_one_triangle(outcome, name)):
+            if finding.wrong.size and kind.holds(value) and (theirs or _is_of_symmetric(outcome, name)):
                 _accept(outcome, name, kind)
 
 
@@ -118,10 +118,12 @@ def _accept(outcome: Outcome, name: str, kind: Kind) -> None:
         outcome.findings[name] = again
 
 
-def _reads_one_triangle(outcome: Outcome, name: str) -> bool:
-    """Whether the claimed gradient is symmetric, and the true one zero on one side of the diagonal."""
+def _is_of_symmetric(outcome: Outcome, name: str) -> bool:
+    """Whether the claimed gradient is symmetric, or the true one zero on one side of the diagonal it fills."""
     gradient, entries = outcome.pulls[0].gradients[name], outcome.findings[name].entries
-    if entries is None or not _is_symmetric(gradient):
+    if _is_symmetric(gradient):
+        return True
+    if entries is None or not (np.tril(gradient, -1).any() and np.triu(gradient, 1).any()):
         return False
     place = np.unravel_index(entries.flat, gradient.shape)
     row, column = place[-2], place[-1]

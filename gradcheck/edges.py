@@ -20,9 +20,10 @@ ENDLESS = "the slope grows with every smaller step, to no end: no finite number 
 # Steps, in units of an entry's scale: each a sixteenth of the last, the least above what is mostly rounding.
 _LARGEST, _RATIO, _LEAST = 2.0**-8, 16.0, 0.6
 _FEWEST = 4
-# With each step the slope grows by more than this, the outputs' change falls by more than that, and the
-# change is so many times what rounding makes of it.
-_GROWS, _FALLS, _ABOVE = 1.04, 1.2, 1e2
+# With each step the slope grows by more than this, the outputs' change falls by more than that (a logarithm's
+# beside its end by a twelfth, that of a jump not at all), and the change is so many times what rounding makes
+# of it.
+_GROWS, _FALLS, _ABOVE = 1.04, 1.05, 1e2
 
 
 def undefined_outputs(exam: Examination) -> str:
@@ -42,20 +43,30 @@ def has_endless_slope(exam: Examination, pulled: Pulled, name: str, i: int) -> b
     A slope that does end, nearer than the least step, is steeper than the last quotient. A claim of that
     size, as an arc cosine's a rounding away from 1, gets the benefit of the doubt.
     """
-    value = exam.values[name]
-    if value.dtype.kind == "c":
-        return False
-    scale = float(np.broadcast_to(exam.scales[name], value.shape).reshape(-1)[i])
-    line = exam.line(entry_direction(exam, name, i, scale), pulled)
-    claimed = float(pulled.gradients[name].reshape(-1)[i]) * scale
-    epsilon = exam.subject.epsilon
-    noise = _ABOVE * roundoff.floor(exam.base, pulled.flat, epsilon)
-    count = int(np.log(_LARGEST / epsilon**_LEAST) / np.log(_RATIO)) + 1
-    steps = [_LARGEST / _RATIO**k for k in range(count)]
-    sides = [_growing(line, [sign * step for step in steps], noise) for sign in (1.0, -1.0)]
-    ladders = [quotients for quotients in sides if quotients]
-    further = np.log(steps[-1] / epsilon) / np.log(_RATIO)
+    ladders = growing_slopes(exam, pulled, name, i)
+    claimed = float(pulled.gradients[name].reshape(-1)[i].real) * _scale(exam, name, i)
+    further = np.log(_steps(exam)[-1] / exam.subject.epsilon) / np.log(_RATIO)
     return bool(ladders) and not any(_may_end(quotients, claimed, further) for quotients in ladders)
+
+
+def growing_slopes(exam: Examination, pulled: Pulled, name: str, i: int) -> list[list[float]]:
+    """Return the difference quotients of one entry on the sides where they grow with every smaller step."""
+    if exam.values[name].dtype.kind == "c":
+        return []
+    line = exam.line(entry_direction(exam, name, i, _scale(exam, name, i)), pulled)
+    noise = _ABOVE * roundoff.floor(exam.base, pulled.flat, exam.subject.epsilon)
+    steps = _steps(exam)
+    sides = [_growing(line, [sign * step for step in steps], noise) for sign in (1.0, -1.0)]
+    return [quotients for quotients in sides if quotients]
+
+
+def _scale(exam: Examination, name: str, i: int) -> float:
+    return float(np.broadcast_to(exam.scales[name], exam.values[name].shape).reshape(-1)[i])
+
+
+def _steps(exam: Examination) -> list[float]:
+    count = int(np.log(_LARGEST / exam.subject.epsilon**_LEAST) / np.log(_RATIO)) + 1
+    return [_LARGEST / _RATIO**k for k in range(count)]
 
 
 def _growing(line: Line, steps: list[float], noise: float) -> list[float]:

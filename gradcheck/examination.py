@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ from gradcheck.rounding import Rounding
 from gradcheck.subjects.base import Array, Subject
 
 _OUTPUT_SPAN = 1e4
+# How far small outputs go is seen where leaves are moved by this share of their own size.
+_FAR = 0.1
 # An error bar beyond this share of the smallest leaf's gradient is worth two more evaluations: at less, one
 # direction sees an error of 2e-7 in any leaf with 99.9% probability.
 _WANTED = 1e-10
@@ -83,7 +85,7 @@ class Examination:
         """Draw a cotangent per output: random signs, sizes from 1/2 to 3/2, outputs weighted alike."""
         if self.subject.fixed_cotangent:
             return [directions.like(out, np.ones(tuple(out.shape))) for out in self.outputs]
-        sizes = [_size(out) for out in self.outputs] if len(self.outputs) > 1 else [1.0]
+        sizes = self.sizes if len(self.outputs) > 1 else [1.0]
         positive = [size for size in sizes if size > 0]
         level = bool(positive) and max(positive) > _OUTPUT_SPAN * min(positive)
         drawn = []
@@ -95,6 +97,24 @@ class Examination:
             if self.defined is None
             else [_where_finite(u, out) for u, out in zip(drawn, self.outputs, strict=True)]
         )
+
+    @cached_property
+    def sizes(self) -> list[float]:
+        """The size of each output: its largest entry, or how far that goes where it is none but rounding.
+
+        The logarithm of a rotation's determinant is 1e-16, and weighted by that no other output would count.
+        """
+        sizes = [_size(out) for out in self.outputs]
+        usual = max([*sizes, *self.largest.values()], default=0.0)
+        if all(size * _OUTPUT_SPAN >= usual for size in sizes):
+            return sizes
+        direction = directions.direction(self.variables, list(self.variables), np.random.default_rng(0))
+        try:
+            moved = self.displaced(direction, _FAR)
+            changes = [_size(there - here) for there, here in zip(moved, self.outputs, strict=True)]
+        except Exception:  # the end of its domain, or outputs of other shapes
+            return sizes
+        return [max(size, change) for size, change in zip(sizes, changes, strict=True)]
 
     def _signed(self, shape: tuple[int, ...], is_complex: bool) -> np.ndarray:
         drawn = np.asarray(self.generator.uniform(-1.0, 1.0, shape))

@@ -22,6 +22,13 @@ TURNS = "the function turns within the first steps: much smaller ones confirm th
 _SHOWN = 8
 # A discrepancy this many times its uncertainty is worth a note even where it is within tolerance.
 _IMPRECISE = 10.0
+# Errors below this share of the largest entry that other steps do not confirm are none to ask anybody about.
+_SLIGHT = 1e-9
+# An estimate whose bar is wider than this share of it is hardly one.
+_VAGUE = 0.1
+# What a backward pass in double precision rounds stays below so many roundings of its largest entry.
+_DOUBLE = 1e4
+_SINGLE = "imprecise: errors of the size of single-precision rounding"
 
 
 @dataclass
@@ -31,6 +38,7 @@ class Finding:
     ``ties`` are probes through kinks along which the gradient is off although its entries are not.
     ``by_directions``: it is wrong along directions, and of its entries nothing is known.
     ``endless``: inconclusive because some entry, which claims a number, has a slope that has no end.
+    ``steep``: some entries have a slope so steep that it tells nothing of what is claimed, nor do directions.
     ``imprecise``: it passes with errors that no rounding in its own format explains, as a note says.
     """
 
@@ -45,6 +53,7 @@ class Finding:
     by_directions: bool = False
     endless: bool = False
     imprecise: bool = False
+    steep: bool = False
     message: str = ""
     notes: list[str] = field(default_factory=list)
     digits: float | None = None
@@ -199,9 +208,12 @@ def from_entries(
     unresolved = np.flatnonzero(~(d + u <= tau) & ~(d - u > tau) & (d > u) | ~np.isfinite(u))
     if wrong.size and judge.like_rounding(d, u, largest):
         finding.imprecise = True
-        finding.notes.append("imprecise: errors of the size of single-precision rounding")
+        finding.notes.append(_SINGLE)
         wrong = wrong[:0]
     finding.verdict = Verdict.PASS
+    steep = _too_steep(exam, pulled, finding.name, entries, wrong)
+    finding.steep = bool(steep.size)
+    wrong, unresolved = np.setdiff1d(wrong, steep), np.union1d(unresolved, steep).astype(int)
     if wrong.size:
         outcome = confirm(exam, pulled, finding.name, entries, wrong, tol)
         if outcome == "wrong":
@@ -210,6 +222,11 @@ def from_entries(
             finding.notes.append("at a kink: the claimed values lie between the derivatives nearby")
         elif outcome == "turns":
             finding.notes.append(TURNS)
+        elif float(d[wrong].max()) <= _SLIGHT * largest:
+            finding.imprecise = True
+            finding.notes.append(
+                f"imprecise: off by {float(d[wrong].max()) / largest:.1g} of its largest entry"
+            )
         else:
             finding.verdict, finding.message = (
                 Verdict.INCONCLUSIVE,
@@ -224,7 +241,35 @@ def from_entries(
     if unresolved.size and (finding.endless or finding.verdict is not Verdict.INCONCLUSIVE):
         where = _indices(exam, finding.name, entries.flat[unresolved])
         finding.notes.append(f"{unresolved.size} of {d.size} entries could not be resolved: {where}")
+    if (
+        finding.verdict is Verdict.PASS
+        and not finding.imprecise
+        and _is_rounded_to_single(exam, finding.name, largest)
+    ):
+        finding.imprecise = True
+        finding.notes.append(_SINGLE)
     _describe(finding, entries, gradient.shape, d, u, tau, largest, unresolved)
+
+
+def _is_rounded_to_single(exam: Examination, name: str, largest: float) -> bool:
+    """Whether the claimed gradient itself, as far as it is known to be rounded, is so to single precision."""
+    rounding, epsilon = exam.rounding.measured.get(name), exam.subject.epsilon
+    if rounding is None or epsilon >= judge.SINGLE:
+        return False
+    return judge.like_rounding(rounding, np.full(rounding.shape, _DOUBLE * epsilon * largest), largest)
+
+
+def _too_steep(
+    exam: Examination, pulled: Pulled, name: str, entries: Entries, wrong: np.ndarray
+) -> np.ndarray:
+    """Return the wrong entries at which no slope is had: hardly resolved, and on some side without an end.
+
+    Beside the end of a logarithm, which a clamp holds, any claim is as good as the quotient of some step.
+    """
+    vague = wrong[entries.uncertainty[wrong] > _VAGUE * np.abs(entries.expected[wrong])]
+    asked = vague[:_SHOWN]
+    none = [row for row in asked if edges.growing_slopes(exam, pulled, name, int(entries.flat[row]))]
+    return vague if len(none) == asked.size else np.asarray(none, dtype=int)
 
 
 def _without_slope(

@@ -86,6 +86,7 @@ def examine_one(outcome: Outcome, name: str, look: Callable[[Pulled], Entries]) 
         by_direction is Verdict.FAIL
         and finding.verdict is Verdict.PASS
         and findings.TURNS not in finding.notes
+        and not finding.steep
     ):
         _direction_against_entries(outcome, finding, entries)
 

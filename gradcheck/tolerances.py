@@ -48,7 +48,12 @@ def excuse(subject: TorchSubject, outcome: Outcome, options: Options) -> Options
 
 def explains(subject: TorchSubject, outcome: Outcome, wrong: Sequence[str]) -> bool:
     """Whether an iteration's tolerance may be all that is wrong with these leaves."""
-    return bool(wrong) and all(_error(outcome, name) <= _SLIGHT for name in wrong) and iterates(subject)
+    return explain_shares(subject, [_error(outcome, name) for name in wrong])
+
+
+def explain_shares(subject: TorchSubject, shares: Sequence[float]) -> bool:
+    """Whether it may be all that is wrong with gradients off by these shares of their largest entries."""
+    return bool(shares) and all(share <= _SLIGHT for share in shares) and iterates(subject)
 
 
 def _error(outcome: Outcome, name: str) -> float:

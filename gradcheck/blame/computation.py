@@ -78,6 +78,6 @@ class OfSubject:
     @contextlib.contextmanager
     def running(self, values: Mapping[str, torch.Tensor], track: bool) -> Iterator[Run]:
         """See ``Computation``."""
-        subject = self._subject
+        subject, track = self._subject, track or self._subject.needs_grad_mode
         with torch.set_grad_enabled(track), subject.running(values, track) as (leaves, outputs):
             yield leaves, [outputs[path] for path in subject.output_paths]

@@ -105,11 +105,13 @@ class Freezer(Passive):
             return args, kwargs
         tensors = unique_tensors((args, kwargs))
         reads = self.constants[self._current.key].reads
+        met = [p for p in positions if p < len(tensors)]  # without grad a forward pass may make other calls
         if self._collecting:
-            for position in positions:
+            for position in met:
                 reads[self._inner_calls, position] = tensors[position].detach().clone()
             return args, kwargs
-        exchanged = {id(tensors[p]): reads[self._inner_calls, p] for p in positions}
+        known = [p for p in met if (self._inner_calls, p) in reads]
+        exchanged = {id(tensors[p]): reads[self._inner_calls, p] for p in known}
         args, kwargs = tree.replace((args, kwargs), lambda tensor: exchanged.get(id(tensor), tensor))
         return args, kwargs
 

@@ -26,6 +26,7 @@ _CHEAP: tuple[Family, ...] = (
     numbers.options,
     wraps.cumulative,
     wraps.loops,
+    wraps.saved,
     wraps.reductions,
     simpler.arguments,
     terms.softmax,
@@ -35,6 +36,7 @@ _CHEAP: tuple[Family, ...] = (
 _COSTLY: tuple[Family, ...] = (
     names.variables,
     wraps.rearrangements,
+    wraps.both_paths,
     slices.strides,
     simpler.operands,
     slices.ends,
@@ -54,8 +56,8 @@ _HARMLESS_IN_PLACE = (
     numbers.options,
     slices.strides,
 )
-# Those in which a size that happens to be 2 may stand for the number.
-_BY_CHANCE = (simpler.operands, names.variables, terms.multiplied)
+# Those in which a size that happens to be 2 may stand for the number, or a symmetric matrix be added to itself.
+_BY_CHANCE = (simpler.operands, names.variables, terms.multiplied, wraps.both_paths)
 # Those that cannot make the sizes of arrays much larger.
 _OF_SIZES = (operators.operators, numbers.numbers, simpler.operands)
 

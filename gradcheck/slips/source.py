@@ -37,7 +37,10 @@ def source_of(function: FunctionType) -> Source | None:
     node.decorator_list = []
     source = Source(function, node)
     again = compiled(source)
-    return source if again is not None and _traits(again) == _traits(code) else None
+    if again is None:
+        return None
+    heads = {code.co_firstlineno, again.co_firstlineno}  # the decorator's, and that of the definition
+    return source if _traits(again, heads) == _traits(code, heads) else None
 
 
 def _definition(code: CodeType) -> ast.FunctionDef | None:
@@ -58,13 +61,13 @@ def may_run_on(code: CodeType) -> bool:
     return definition is None or any(isinstance(node, ast.While) for node in ast.walk(definition))
 
 
-def _traits(code: CodeType) -> tuple[object, ...]:
-    """Return what tells whether two codes were made of the same text.
+def _traits(code: CodeType, heads: set[int]) -> tuple[object, ...]:
+    """Return what tells whether two codes were made of the same text, the lines of their heads left out.
 
     Not the instructions: they depend on the module around a function as well.
     """
     constants = tuple(repr(c) for c in code.co_consts if not isinstance(c, CodeType))
-    lines = {line for _, _, line in code.co_lines()} - {code.co_firstlineno}  # that is the decorator's
+    lines = {line for _, _, line in code.co_lines()} - heads
     return code.co_names, code.co_varnames, constants, frozenset(lines)
 
 

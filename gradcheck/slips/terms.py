@@ -14,6 +14,7 @@ from gradcheck.slips.setting import Change, Setting
 
 _MOST_PAIRS = 6
 _Assigned = ast.Assign | ast.AugAssign | ast.Return | ast.Dict | ast.Tuple
+_REDUCTIONS = ("sum", "mean")
 # Derivatives of activations, by a variable that may be their input or output.
 _DERIVATIVES = (
     ("e * (d > 0)", "is the mask of a ReLU forgotten"),
@@ -30,8 +31,10 @@ def _is_whole(place: Place) -> bool:
 
 
 def _is_part(place: Place) -> bool:
-    """Whether an expression is a term of a sum, a side of a comparison or an argument."""
+    """Whether an expression is a term of a sum, a side of a comparison or an argument, or is summed up."""
     parent = place.parent
+    if isinstance(parent, ast.Attribute):
+        return parent.attr in _REDUCTIONS and len(place.above) > 1 and isinstance(place.above[1], ast.Call)
     if isinstance(parent, ast.BinOp):
         return isinstance(parent.op, ast.Add | ast.Sub) or isinstance(place.node, ast.BinOp)
     return isinstance(parent, ast.Compare) or (isinstance(parent, ast.Call) and place.field == "args")

@@ -41,6 +41,7 @@ _CONSTANTS = (
 _FLIPPED = "is it to be reversed (a flipped kernel, a sequence that runs the other way)"
 _TRANSPOSED = "is a transposition forgotten"
 _CONJUGATED = "is a conjugation forgotten (backward multiplies by the conjugate)"
+_BOTH_PATHS = "is one of two paths forgotten (of a product of a tensor with itself)"
 _DIRECTION = "does the sum run the wrong way (backward of a cumulative sum starts at the end)"
 _ITSELF = "does a cumulative sum leave out, or count twice, the entry itself (exclusive, inclusive)"
 
@@ -80,6 +81,25 @@ def rearrangements(place: Place, setting: Setting) -> Iterator[Change]:
         return
     for text in ("e[::-1]", "e[..., ::-1]", "e[..., ::-1, ::-1]"):
         yield written(text, e=node), _FLIPPED
+
+
+def both_paths(place: Place, setting: Setting) -> Iterator[Change]:
+    """Add the transposed, as the gradient of a tensor's product with itself does."""
+    shape = setting.shape(place.node)
+    if _open(place) and (shape is None or _is_square(shape)):
+        text = "e + e.mT" if setting.is_torch else "e + e.swapaxes(-1, -2)"
+        yield written(text, e=place.node), _BOTH_PATHS
+
+
+def _is_square(shape: tuple[int, ...] | None) -> bool:
+    return shape is not None and len(shape) > 1 and shape[-1] == shape[-2]
+
+
+def saved(place: Place, setting: Setting) -> Iterator[Change]:
+    """Transpose or conjugate all that a Function saved: of a product or an inverse, that is each factor."""
+    if isinstance(place.node, ast.Attribute) and place.node.attr == "saved_tensors":
+        yield written("[t.mT for t in e]", e=place.node), _TRANSPOSED
+        yield written("[t.conj() for t in e]", e=place.node), _CONJUGATED
 
 
 def reductions(place: Place, setting: Setting) -> Iterator[Change]:

@@ -108,6 +108,15 @@ def differing(context: Context, found: Gradients, expected: Gradients, names: Se
     return [n for n in names if not _close(found.get(n), expected.get(n), context, n, spacing[n])]
 
 
+def apart(a: torch.Tensor | None, b: torch.Tensor | None) -> float:
+    """Return the largest difference of two gradients as a share of the second's largest entry."""
+    if a is None or b is None or a.shape != b.shape:
+        return math.inf
+    a, b = _dense(a), _dense(b)
+    largest = _largest(b)
+    return _largest(a - b) / largest if largest > 0 else math.inf
+
+
 def _close(
     a: torch.Tensor | None, b: torch.Tensor | None, context: Context, name: str, epsilon: float
 ) -> bool:

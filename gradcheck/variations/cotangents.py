@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from gradcheck import tolerances
 from gradcheck.report.records import VariationResult
-from gradcheck.variations.base import Context, Gradients, Skip, differing, failed, passed
+from gradcheck.variations.base import Context, Gradients, Skip, apart, differing, failed, passed
 
 _OUTPUTS = 6
 # What an expanded cotangent is full of; not 1, which a backward pass may take an expanded one for.
@@ -37,7 +38,7 @@ def each_output_alone(context: Context) -> VariationResult:
                 wrong,
             )
         total = _add(total, undefined)
-    wrong = differing(context, total, context.gradients, subject.names)
+    wrong = _nonlinear(context, total, context.gradients)
     if wrong:
         return failed(
             name, "the gradients of the outputs used one by one do not add up to that of all", wrong
@@ -98,12 +99,22 @@ def linearity(context: Context) -> VariationResult:
     return passed(name)
 
 
+def _nonlinear(context: Context, found: Gradients, expected: Gradients) -> list[str]:
+    """Return the leaves whose gradients differ by more than what an iteration leaves out where it stops.
+
+    That is as much for a thousandth of the cotangent, and so a larger share of the gradient.
+    """
+    wrong = differing(context, found, expected, context.subject.names)
+    shares = [apart(found.get(name), expected.get(name)) for name in wrong]
+    return [] if tolerances.explain_shares(context.subject, shares) else wrong
+
+
 def _sum_differs(context: Context) -> tuple[list[str], str]:
     subject, us = context.subject, context.cotangents
     ws = [w * 0.5 for w in context.exam.cotangents()]
     both = subject.pull_back([u + w for u, w in zip(us, ws, strict=True)])
     added = _add(dict(context.gradients), subject.pull_back(ws))
-    wrong = differing(context, both, added, subject.names)
+    wrong = _nonlinear(context, both, added)
     return wrong, "backward(u + w) differs from backward(u) + backward(w)"
 
 
@@ -112,7 +123,7 @@ def _multiple_differs(context: Context) -> tuple[list[str], str]:
     for factor in _FACTORS if subject.epsilon < _NARROW else _NARROW_FACTORS:
         scaled = subject.pull_back([u * factor for u in context.cotangents])
         back = {key: None if g is None else g / factor for key, g in scaled.items()}
-        wrong = differing(context, back, context.gradients, subject.names)
+        wrong = _nonlinear(context, back, context.gradients)
         if wrong:
             break
     return wrong, f"{factor:g} times the cotangent does not give {factor:g} times the gradient"
@@ -125,5 +136,5 @@ def _zero_differs(context: Context) -> tuple[list[str], str]:
         key: None if g is None else torch.where(torch.isfinite(g), torch.zeros_like(g), g)
         for key, g in context.gradients.items()
     }
-    wrong = differing(context, zero, nothing, subject.names)
+    wrong = _nonlinear(context, zero, nothing)
     return wrong, "a cotangent of zeros gives a gradient that is not zero"

@@ -35,13 +35,15 @@ class Property:
     project: Callable[[Array, Array], Array]
 
 
-def held(a: Array, epsilon: float, bystander: bool = False) -> list[Property]:
+def held(a: Array, epsilon: float, bystander: bool = False, singled_out: bool = False) -> list[Property]:
     """Return the properties that values have.
 
     ``epsilon`` is the spacing of the format that they were given in. ``bystander``: whether nobody
-    differentiates for this input, so that its range counts, too.
+    differentiates for this input, so that its range counts, too. ``singled_out``: whether others beside it
+    have numbers of both signs, so that its sign counts where it has one.
     """
-    return [p for p in properties(a, bystander) if p.holds(a, _tolerance(a, epsilon))]
+    known = [p for p in properties(a, bystander) if p.holds(a, _tolerance(a, epsilon))]
+    return known + ([p for p in _of_one_sign() if p.holds(a, 0.0)] if singled_out and not known else [])
 
 
 def keep(original: Array, changed: Array, known: list[Property], epsilon: float) -> Array | None:
@@ -93,6 +95,23 @@ def properties(a: Array, bystander: bool = False) -> Iterator[Property]:
 
 
 # Each entry for itself
+
+
+def _of_one_sign() -> Iterator[Property]:
+    """Yield that numbers are positive, or negative: a width, a power, a temperature, a rate of decay.
+
+    Ones are none: what weights are before they have learned anything.
+    """
+    for name, sign in (("positive", 1.0), ("negative", -1.0)):
+        yield Property(name, partial(_has_sign, sign), _as_given_outside(partial(_on_side, sign)))
+
+
+def _has_sign(sign: float, a: Array, _: float) -> bool:
+    return bool(a.size and (sign * a > 0).all() and (a != 1).any())
+
+
+def _on_side(sign: float, changed: Array, _: Array) -> Array:
+    return np.asarray(sign * changed > 0)
 
 
 def _of_levels(a: Array) -> Iterator[Property]:

@@ -16,7 +16,7 @@ from gradcheck import conventions, judge
 from gradcheck.examination import Examination
 from gradcheck.findings import Finding
 from gradcheck.options import Options
-from gradcheck.pipeline import Outcome, examine_subject
+from gradcheck.pipeline import NOT_LINEAR, Outcome, examine_subject
 from gradcheck.report.records import Blame, VariationResult
 from gradcheck.subjects.torch import TorchSubject, tree
 from gradcheck.subjects.torch.backward import BackwardError
@@ -39,6 +39,8 @@ _TIMED = 4
 
 # Takes a share of the way to a change, from 0 to 1.
 Way = Callable[[float], Change]
+# Says of an outcome, and the leaves that are wrong in it, why that is no fault; "" where it may be one.
+Unless = Callable[[Outcome, Sequence[str]], str]
 
 
 def at(
@@ -48,11 +50,13 @@ def at(
     within: float = math.inf,
     may_raise: bool = False,
     way: Way | None = None,
+    unless: Unless | None = None,
 ) -> VariationResult | None:
     """Verify the subject with its inputs changed; None where it has no value there.
 
     ``within``: how many times as large outputs may be as the given ones. ``may_raise``: whether a backward
     pass that raises there says that the function is not meant for it. ``way``: the changes on the way there.
+    ``unless`` has the last word.
     """
     subject = _moved(context.subject, change)
     if subject is None:
@@ -64,7 +68,7 @@ def at(
             return None
         if not _usable(subject) or _largest(subject) > within * (_largest(context.subject) or math.inf):
             return None
-        return judge_subject(context, subject, label, may_raise=may_raise, way=way)
+        return judge_subject(context, subject, label, may_raise=may_raise, way=way, unless=unless)
 
 
 def value_time(context: Context, change: Change) -> float | None:
@@ -148,11 +152,12 @@ def judge_subject(
     search: bool = True,
     may_raise: bool = False,
     way: Way | None = None,
+    unless: Unless | None = None,
 ) -> VariationResult | None:
     """Verify a started subject that is not the user's own; None where it is no circumstance.
 
     Without ``search`` for the guilty operation, a discrepancy away from kinks is believed as it is.
-    ``may_raise`` and ``way``: see ``at``. Raises ``NoPoint`` where what is wrong there is the point.
+    ``may_raise``, ``way`` and ``unless``: see ``at``. Raises ``NoPoint`` where what is wrong there is the point.
     """
     subject.coarsen(context.subject.epsilon)
     inside = "float32" if subject.epsilon >= judge.SINGLE else "float64"
@@ -185,6 +190,9 @@ def judge_subject(
         )
     if way is not None and _is_gradual(context, subject, outcome, way):
         return passed(label, f"with {label}: {_GRADUAL}")
+    reason = unless(outcome, wrong) if unless is not None else ""
+    if reason:
+        return passed(label, f"with {label}: {reason}")
     message = f"with {label}, the gradient of {wrong[0]} is wrong{_numbers(outcome.findings[wrong[0]])}"
     if blames:
         message += f"; enters at {blames[0].location}, {blames[0].operation}"
@@ -194,7 +202,7 @@ def judge_subject(
 def _is_gradual(context: Context, subject: TorchSubject, outcome: Outcome, way: Way) -> bool:
     """Whether what is wrong there, numbers and nothing else, came little by little on the way."""
     wrong = [outcome.findings[name] for name in outcome.failing]
-    if not wrong or any(finding.message for finding in wrong):
+    if not wrong or any(f.message and not f.message.startswith(NOT_LINEAR) for f in wrong):
         return False
 
     def on_the_way(share: float) -> TorchSubject | None:

@@ -8,10 +8,13 @@ from collections.abc import Callable, Sequence
 import torch
 
 from gradcheck.report.records import VariationResult, Verdict
-from gradcheck.subjects.torch import TorchSubject
 from gradcheck.subjects.torch.backward import BackwardError
+from gradcheck.variations import supersets
 from gradcheck.variations.base import Context, Gradients, Skip, differing, failed, passed
 
+# What torch.autograd.grad says inside a backward pass where something is frozen that it asks for: a refusal
+# that no user overlooks, and no wrong gradient.
+_FROZEN = "One of the differentiated Tensors does not require grad"
 _SUBSETS = 6
 _PAIRS = 3
 
@@ -43,8 +46,8 @@ def _laid_out(
         raise Skip(f"PyTorch's own backward pass does not take them ({_first_line(error)})") from error
     except Exception as error:  # a forward pass may refuse a layout, for any reason
         raise Skip(f"the forward pass does not take them ({_first_line(error)})") from error
-    for value, expected in zip(values, subject.outputs, strict=True):
-        if not _same_values(value, expected, subject.epsilon):
+    for value, expected, size in zip(values, subject.outputs, context.exam.sizes, strict=True):
+        if not _same_values(value, expected, subject.epsilon, size):
             if not context.handwritten:
                 raise Skip("the function depends on strides: its value changes")
             return failed(
@@ -80,34 +83,50 @@ def _channels_last(_: str, data: torch.Tensor) -> torch.Tensor:
     return data if memory_format is None else data.contiguous(memory_format=memory_format)
 
 
-def _same_values(a: torch.Tensor, b: torch.Tensor, epsilon: float) -> bool:
+def _same_values(a: torch.Tensor, b: torch.Tensor, epsilon: float, size: float = 0.0) -> bool:
     if a.shape != b.shape:
         return False
     difference = torch.nan_to_num((a - b).abs())
-    largest = float(torch.nan_to_num(b.abs()).max()) if b.numel() else 0.0
+    largest = max(float(torch.nan_to_num(b.abs()).max()), size) if b.numel() else 0.0
     return not a.numel() or float(difference.max()) <= max(1e4 * epsilon, epsilon**0.5) * max(largest, 1e-30)
 
 
 def requires_grad_subsets(context: Context) -> VariationResult:
-    """Let only some leaves require grad: the gradients of those must not change."""
+    """Let only some leaves require grad: the gradients of those must not change. Then inputs, too."""
     name = "requires_grad subsets"
     subject = context.subject
+    beyond = supersets.inputs_too(context, name)
+    if beyond is not None:
+        return beyond
     if len(subject.names) < 2:
         raise Skip("only one leaf requires grad")
     if subject.accumulates:  # without an input that requires grad, PyTorch never calls such a backward pass
         raise Skip("a backward pass calls backward() itself, which fills every .grad")
+    refused = ""
     for subset in _subsets(subject.names, context.inputs):
-        found = _with_subset(context, subset)
+        try:
+            found = _with_subset(context, subset)
+        except BackwardError as error:
+            if _FROZEN not in str(error):
+                raise
+            refused = (
+                refused or f"when only {_listed(subset)} requires grad, backward raises {str(error)[:120]}"
+            )
+            continue
         if found is None:
             continue
         wrong = differing(context, found, context.gradients, subset)
         if wrong:
-            shown = ", ".join(subset[:3]) + (", ..." if len(subset) > 3 else "")
-            return failed(name, f"when only {shown} requires grad, {_what_arrives(found, wrong)}", wrong)
+            what = _what_arrives(found, wrong)
+            return failed(name, f"when only {_listed(subset)} requires grad, {what}", wrong)
         extra = [key for key, g in found.items() if key not in subset and g is not None]
         if extra:
             return failed(name, f"a gradient is returned for {extra[0]}, which does not require it", extra)
-    return passed(name)
+    return passed(name, f"{refused}: is it meant to work there?" if refused else "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _what_arrives(found: Gradients, wrong: Sequence[str]) -> str:
@@ -131,18 +150,19 @@ def _with_subset(context: Context, subset: Sequence[str]) -> Gradients | None:
     subject = context.subject
     with torch.enable_grad(), subject.running({}, names=subset) as (leaves, outputs):
         given = [outputs[path] for path in subject.output_paths]
-        if not any(out.requires_grad for out in given) or not _unmoved(subject, given):
+        if not any(out.requires_grad for out in given) or not _unmoved(context, given):
             return None
         return subject.gradients(leaves, outputs, context.cotangents)
 
 
-def _unmoved(subject: TorchSubject, outputs: Sequence[torch.Tensor]) -> bool:
+def _unmoved(context: Context, outputs: Sequence[torch.Tensor]) -> bool:
     """Whether the outputs are those verified: some forward passes take another road, to other values.
 
     PyTorch's transformer encoder leaves out what is padded unless its first layer requires grad.
     """
-    pairs = zip(outputs, subject.outputs, strict=True)
-    return all(_same_values(out.detach(), expected, subject.epsilon) for out, expected in pairs)
+    subject = context.subject
+    pairs = zip(outputs, subject.outputs, context.exam.sizes, strict=True)
+    return all(_same_values(out.detach(), expected, subject.epsilon, size) for out, expected, size in pairs)
 
 
 def same_tensor_twice(context: Context) -> VariationResult:

@@ -38,7 +38,8 @@ def kept(subject: TorchSubject, change: Change) -> Change:
         name, tensor = given[number]
         epsilon = float(torch.finfo(tensor.dtype).eps)
         if number not in seen:
-            seen[number] = domain.held(_numpy(t), epsilon, _is_bystander(subject, name))
+            bystander, singled_out = _is_bystander(subject, name), _is_singled_out(subject, name)
+            seen[number] = domain.held(_numpy(t), epsilon, bystander, singled_out)
         if not seen[number]:
             return new
         values = domain.keep(_numpy(t), _numpy(new), seen[number], epsilon)
@@ -52,6 +53,16 @@ def kept(subject: TorchSubject, change: Change) -> Change:
 def _is_bystander(subject: TorchSubject, name: str) -> bool:
     """Whether others among the inputs are differentiated for, and this one is not."""
     return name not in subject.names and any(other in subject.names for other in subject.inputs)
+
+
+def _is_singled_out(subject: TorchSubject, name: str) -> bool:
+    """Whether another input that is differentiated for, and no smaller, has numbers of both signs."""
+    size = subject.inputs[name].numel()
+    others = [subject.inputs[other] for other in subject.names if other in subject.inputs and other != name]
+    return any(
+        t.is_floating_point() and t.numel() >= size and bool((t > 0).any()) and bool((t < 0).any())
+        for t in others
+    )
 
 
 def _numpy(t: torch.Tensor) -> domain.Array:

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from gradcheck import tolerances
-from gradcheck.pipeline import NOT_REPEATED, Outcome
+from gradcheck import judge, tolerances
+from gradcheck.pipeline import NOT_LINEAR, NOT_REPEATED, Outcome
 from gradcheck.subjects.torch import TorchSubject
 from gradcheck.subjects.torch.iterating import iterates, operations
 from gradcheck.variations import digits, witness
-from gradcheck.variations.base import Context, Gradients, Skip
+from gradcheck.variations.base import Context, Gradients, Skip, apart
 from gradcheck.variations.keeping import INDICES
 
 # So often the forward pass is asked to repeat: where memory lies decides about rounding, and not each time.
@@ -28,8 +28,17 @@ _ONE_SIDED = 3
 # spacing of numbers (a million times in double precision).
 _NOISE, _HUGE, _MOST = 1e-3, -0.4, 0.9
 
+# What changes outputs by less than this share changes nothing. Noise is less than this share of a gradient, and
+# an error at most so many times what a few roundings do.
+_NOTHING, _LITTLE, _AS_MUCH = 1e-6, 1e-3, 3.0
+# Errors of up to this share of the largest entry are slight; inputs hardly move by four times this share of
+# their size.
+_SLIGHT, _HARDLY = 1e-3, 3e-8
+
 # An iteration that takes so many times as many steps has come to its limit.
 _STEPS = 4
+# One that starts at its solution takes less than the inverse of this.
+_FEWER = 2
 
 
 class NoPoint(Skip):
@@ -52,8 +61,9 @@ def _reason(context: Context, subject: TorchSubject, outcome: Outcome, wrong: Se
         return "the forward pass gives another value each time there"
     if tolerances.explains(subject, outcome, wrong):
         return "an iteration's tolerance explains it"
-    if _runs_on(context, subject):
-        return "the forward pass takes many more steps there: an iteration that does not settle"
+    reason = _runs_otherwise(context, subject)
+    if reason:
+        return reason
     if _is_on_stairs(context, outcome, wrong):
         return "the forward pass, which moves in steps, does not move there"
     if _stands_for_something(context, subject, outcome, wrong):
@@ -62,6 +72,10 @@ def _reason(context: Context, subject: TorchSubject, outcome: Outcome, wrong: Se
         return "rounding of the inputs alone changes the value there"
     if _backward_has_no_digits(context, subject, outcome, wrong):
         return "rounding of the inputs alone changes the whole gradient there"
+    if _is_nothing(context, subject, outcome, wrong):
+        return "what is wrong there changes next to nothing in the outputs, or is rounding"
+    if _is_ill_conditioned(context, subject, outcome, wrong):
+        return "moving the inputs by a ten-millionth changes the gradient there by more than it is off"
     if _changes_sign(context, subject) and _turns_erratic(context, subject):
         return "given inputs all have one sign, and with another one the value is erratic"
     if witness.fails_by_itself(context, subject, outcome, wrong):
@@ -72,14 +86,23 @@ def _reason(context: Context, subject: TorchSubject, outcome: Outcome, wrong: Se
 # The forward pass
 
 
-def _runs_on(context: Context, subject: TorchSubject) -> bool:
-    """Whether a forward pass that iterates takes many more steps at these values of the same shapes."""
+def _runs_otherwise(context: Context, subject: TorchSubject) -> str:
+    """Say how a forward pass that iterates does so at these values of the same shapes; "" where as usual.
+
+    From where it starts it stops at once, and beside there after as few steps as the change is small: what it
+    gives then has another slope than the solution.
+    """
     shapes = [[t.shape for t in s.inputs.values()] for s in (context.subject, subject)]
     if shapes[0] != shapes[1]:
-        return False
+        return ""
     here, there = operations(context.subject), operations(subject)
-    more = here is not None and there is not None and there > _STEPS * here
-    return more and iterates(context.subject)
+    if here is None or there is None:
+        return ""
+    if there > _STEPS * here and iterates(context.subject):
+        return "the forward pass takes many more steps there: an iteration that does not settle"
+    if here > _FEWER * there and iterates(context.subject):
+        return "the forward pass takes far fewer steps there: an iteration that starts at its solution"
+    return ""
 
 
 def _is_on_stairs(context: Context, outcome: Outcome, wrong: Sequence[str]) -> bool:
@@ -113,6 +136,87 @@ def _backward_has_no_digits(
     return _differing(first, other, wrong) > _MOST and (
         _differing(first, again, wrong) == 0 or all(_is_huge(context, subject, n, first[n]) for n in wrong)
     )
+
+
+def _is_nothing(context: Context, subject: TorchSubject, outcome: Outcome, wrong: Sequence[str]) -> bool:
+    """Whether what is wrong is next to nothing in the outputs, were the leaf moved by its own size, or noise.
+
+    Where a softmax saturates, gradients are differences of large numbers that should be equal, and what keeps
+    a division from zero, or the rounding of an exponent, is more than is left of them.
+    """
+    effects = {name: _effect(outcome, name) for name in wrong}
+    slight = _NOTHING * outcome.exam.magnitude
+    if max(effects.values()) == np.inf or max(effects.values()) <= slight:
+        return max(effects.values()) <= slight
+    noise = _noise(context, subject, outcome, wrong)
+    return all(effect <= slight + _AS_MUCH * noise[name] for name, effect in effects.items())
+
+
+def _noise(
+    context: Context, subject: TorchSubject, outcome: Outcome, wrong: Sequence[str]
+) -> dict[str, float]:
+    """Return what rounding the inputs does to gradients, for leaves moved by their size; 0 where it is much.
+
+    What is much beside the gradient of the given inputs is a kink, or a mask.
+    """
+    cotangents, generator = outcome.pulls[0].cotangents, np.random.default_rng(0)
+    given = subject.pull_back(cotangents)
+    moves = dict.fromkeys(wrong, 0.0)
+    for _ in range(_REPEATED):
+        values = digits.moved(subject, subject, subject.epsilon, generator)
+        with torch.enable_grad(), subject.running(values) as (leaves, outputs):
+            other = subject.gradients(leaves, outputs, cotangents)
+        moves = {name: max(move, _distance(other[name], given[name])) for name, move in moves.items()}
+    slight = {name: _LITTLE * _distance(context.gradients[name], None) for name in wrong}
+    return {
+        name: move * float(np.max(outcome.exam.scales[name])) if move <= slight[name] else 0.0
+        for name, move in moves.items()
+    }
+
+
+def _distance(a: torch.Tensor | None, b: torch.Tensor | None) -> float:
+    """Return the largest difference of two gradients, of which none is one of zeros."""
+    if a is None:
+        return 0.0 if b is None else _largest(b)
+    return _largest(a if b is None else a - b)
+
+
+def _effect(outcome: Outcome, name: str) -> float:
+    """Return how far outputs are off, weighted as they are, for an entry moved by its own size."""
+    finding, exam = outcome.findings[name], outcome.exam
+    nonlinear = finding.message.startswith(NOT_LINEAR)
+    if (finding.message and not nonlinear) or finding.comparison is None or finding.tied is not None:
+        return np.inf
+    size = 1.0 if finding.entries is None or finding.by_directions else float(np.max(exam.scales[name]))
+    bent = float(exam.rounding.measured[name].max(initial=0.0)) if nonlinear and name in exam.rounding.measured else 0.0
+    return max(finding.comparison.abs_error * size, bent * float(np.max(exam.scales[name])))
+
+
+def _is_ill_conditioned(
+    context: Context, subject: TorchSubject, outcome: Outcome, wrong: Sequence[str]
+) -> bool:
+    """Whether slight errors are less than what hardly moving the inputs does to the same gradient.
+
+    Close singular values: a backward pass that keeps clear of dividing by their distance is off by little.
+    """
+    slight = [_slightly_off(outcome, name) for name in wrong]
+    if subject.epsilon >= judge.SINGLE or not all(slight):
+        return False
+    cotangents, generator = outcome.pulls[0].cotangents, np.random.default_rng(0)
+    values = digits.moved(context.subject, subject, _HARDLY, generator)
+    with torch.enable_grad(), subject.running(values) as (leaves, outputs):
+        other = subject.gradients(leaves, outputs, cotangents)
+    given = subject.pull_back(cotangents)
+    return all(apart(other[name], given[name]) > off for name, off in zip(wrong, slight, strict=True))
+
+
+def _slightly_off(outcome: Outcome, name: str) -> float:
+    """Return by what share of its largest entry a gradient is off; 0 where not slightly, or not known."""
+    finding, gradient = outcome.findings[name], outcome.pulls[0].gradients[name]
+    if finding.message or finding.tied is not None or finding.comparison is None or finding.by_directions:
+        return 0.0
+    share = finding.comparison.abs_error / max(float(np.abs(gradient).max(initial=0.0)), 1e-300)
+    return share if share <= _SLIGHT else 0.0
 
 
 def _differing(a: Gradients, b: Gradients, names: Sequence[str]) -> float:

@@ -51,10 +51,10 @@ def iterates(subject: TorchSubject) -> bool:
 
 def operations(subject: TorchSubject, values: Mapping[str, torch.Tensor] | None = None) -> int | None:
     """Return the number of calls of PyTorch in a forward pass, with leaves replaced; None where it raises."""
-    counting = _Counting()
+    counting, with_grad = _Counting(), subject.needs_grad_mode
     try:
-        with torch.no_grad():
-            subject.run(values or {}, under=counting)
+        with torch.set_grad_enabled(with_grad):
+            subject.run(values or {}, track=with_grad, under=counting)
     except Exception:  # outside its domain a forward pass raises what it likes
         return None
     return counting.count
