@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gradcheck.slips import names, numbers, operators, simpler, slices, terms, wraps
+from gradcheck.slips import (
+    activations,
+    axes,
+    indexing,
+    names,
+    numbers,
+    operators,
+    simpler,
+    slices,
+    terms,
+    wraps,
+)
 from gradcheck.slips.influence import POSSIBLE, PROMISING, is_unit
 from gradcheck.slips.places import Place, written
 from gradcheck.slips.setting import Change, Setting
@@ -24,10 +35,16 @@ _CHEAP: tuple[Family, ...] = (
     operators.exchanges,
     numbers.numbers,
     numbers.options,
+    simpler.offsets,
     wraps.cumulative,
     wraps.loops,
     wraps.reductions,
     simpler.arguments,
+    axes.reductions,
+    activations.exchanged,
+    activations.powers,
+    indexing.repeated,
+    indexing.neighbours,
     terms.softmax,
     terms.unused,
 )
@@ -35,9 +52,14 @@ _CHEAP: tuple[Family, ...] = (
 _COSTLY: tuple[Family, ...] = (
     names.variables,
     wraps.rearrangements,
+    axes.orders,
     slices.strides,
+    indexing.forgotten,
+    indexing.rows,
+    indexing.labels,
     simpler.operands,
     slices.ends,
+    slices.corners,
     wraps.factors,
     terms.masks,
     terms.derivatives,
@@ -57,7 +79,7 @@ _HARMLESS_IN_PLACE = (
 # Those in which a size that happens to be 2 may stand for the number.
 _BY_CHANCE = (simpler.operands, names.variables, terms.multiplied)
 # Those that cannot make the sizes of arrays much larger.
-_OF_SIZES = (operators.operators, numbers.numbers, simpler.operands)
+_OF_SIZES = (operators.operators, numbers.numbers, simpler.offsets, simpler.operands)
 
 
 @dataclass(frozen=True)
