@@ -68,7 +68,7 @@ def _rerun(outcome: Outcome) -> Rerun | None:
             if not tensor.detach().equal(before[name]):
                 tensor.detach().copy_(before[name])
 
-    return Rerun(gradients, lambda: subject.evaluate(dict(before)), restore)
+    return Rerun(gradients, lambda: subject.evaluate(dict(before)), restore=restore)
 
 
 def of_cotangents(outcome: Outcome, outputs: Sequence[str]) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
-from gradcheck.slips.places import Place, places
+import numpy as np
+
+from gradcheck.slips.places import Place, copied, places
 from gradcheck.slips.source import Source
 
 # A change in the place, and the question that it is the answer to.
@@ -19,11 +21,15 @@ _MOST_DONORS = 24
 
 @dataclass(frozen=True)
 class Setting:
-    """``variables`` are the function's own; ``in_place`` says whether it changes arrays where they are."""
+    """``variables`` are the function's own; ``in_place`` says whether it changes arrays where they are.
+
+    ``shared``: the forward pass runs it, too, and its value must stay what it is.
+    """
 
     source: Source
     variables: Mapping[str, Any]
     in_place: bool
+    shared: bool
     places: list[Place] = field(default_factory=list)
 
     @property
@@ -50,18 +56,65 @@ class Setting:
         return tuple(given) if isinstance(given, tuple) else () if _is_number(value) else None
 
     def value(self, node: ast.AST) -> Any:
-        """Return what a name, a constant key of one or an attribute of one last was; else None."""
+        """Return what a name, an entry of one or an attribute of one last was; else None."""
         if isinstance(node, ast.Name):
             globals_ = self.function.__globals__
             return self.variables.get(node.id, globals_.get(node.id))
-        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-            base = self.value(node.value)
-            return base.get(node.slice.value) if isinstance(base, Mapping) else None
+        if isinstance(node, ast.Subscript):
+            return self._entry(self.value(node.value), node.slice)
         if isinstance(node, ast.Attribute):
             base = self.value(node.value)
             hidden = base is None or hasattr(base, "shape") or isinstance(base, ModuleType)
             return None if hidden else getattr(base, "__dict__", {}).get(node.attr)
         return None
+
+    def _entry(self, base: Any, index: ast.expr) -> Any:
+        if not isinstance(base, Mapping | list | tuple | np.ndarray):
+            return None
+        try:
+            return base[self._index(index)]
+        except (LookupError, TypeError, ValueError):
+            return None
+
+    def _index(self, node: ast.expr | None) -> Any:
+        """Return what an index last was, where it is made of names and constants; raise where it is not."""
+        if node is None or isinstance(node, ast.Constant):
+            return node.value if node else None
+        if isinstance(node, ast.Tuple):
+            return tuple(self._index(part) for part in node.elts)
+        if isinstance(node, ast.Slice):
+            return slice(*(self._index(part) for part in (node.lower, node.upper, node.step)))
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return -self._index(node.operand)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+            left, right = self._index(node.left), self._index(node.right)
+            return left + right if isinstance(node.op, ast.Add) else left - right
+        value = self.value(node)
+        if value is None:
+            raise LookupError
+        return value
+
+    @cached_property
+    def indices(self) -> list[ast.expr]:
+        """The whole numbers that the function uses as an index somewhere, each once."""
+        subscripts = [place.node for place in self.places if isinstance(place.node, ast.Subscript)]
+        names = [n for node in subscripts for n in ast.walk(node.slice) if isinstance(n, ast.Name)]
+        found = {name.id: ast.Name(name.id, ast.Load()) for name in names}
+        return [name for name in found.values() if isinstance(self.value(name), int | np.integer)]
+
+    def alike(self, node: ast.AST) -> Iterator[ast.expr]:
+        """Yield names of other lists, tuples or mappings of the same length as that of a node."""
+        own = self.value(node)
+        named = [place.node.id for place in self.places if isinstance(place.node, ast.Name)]
+        for name in dict.fromkeys([*self.variables, *named]) if _is_container(own) else ():
+            other = self.value(ast.Name(name, ast.Load())) if name.isidentifier() else None
+            if (
+                _is_container(other)
+                and type(other) is type(own)
+                and other is not own
+                and len(other) == len(own)
+            ):
+                yield ast.Name(name, ast.Load())
 
     @cached_property
     def donors(self) -> list[ast.expr]:
@@ -71,12 +124,23 @@ class Setting:
             variable = ast.Name(name, ast.Load())
             if self.shape(variable) is not None and name.isidentifier():
                 found.setdefault(name, variable)
+        found.update(self._kept())
         held = {id(self.value(node)) for node in found.values()}
         for node in (place.node for place in self.places if place.is_value):
             readable = isinstance(node, ast.Name | ast.Subscript | ast.Attribute)
             if readable and self.shape(node) is not None and id(self.value(node)) not in held:
-                found.setdefault(ast.unparse(node), node)
+                found.setdefault(ast.unparse(node), copied(node))  # a part of it may be changed to it
         return list(found.values())[:_MOST_DONORS]
+
+    def _kept(self) -> dict[str, ast.expr]:
+        """Return the arrays and numbers that the object whose method this is keeps."""
+        first = next(iter(self.source.tree.args.args), None)
+        holder = self.variables.get(first.arg) if first is not None and first.arg == "self" else None
+        attributes = {
+            name: ast.Attribute(ast.Name("self", ast.Load()), name, ast.Load())
+            for name in getattr(holder, "__dict__", {})
+        }
+        return {f"self.{n}": node for n, node in attributes.items() if self.shape(node) is not None}
 
     @cached_property
     def unread(self) -> list[ast.expr]:
@@ -92,10 +156,14 @@ class Setting:
         yield from (donor for donor in self.donors if self.shape(donor))
 
 
+def _is_container(value: Any) -> TypeGuard[Sized]:
+    return isinstance(value, list | tuple | dict) and len(value) > 0
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | complex) and not isinstance(value, bool)
 
 
-def set_in(source: Source, variables: Mapping[str, Any], in_place: bool) -> Setting:
+def set_in(source: Source, variables: Mapping[str, Any], in_place: bool, shared: bool) -> Setting:
     """Prepare a function for being changed."""
-    return Setting(source, variables, in_place, places(source.tree))
+    return Setting(source, variables, in_place, shared, places(source.tree))

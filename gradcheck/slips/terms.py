@@ -23,11 +23,11 @@ _DERIVATIVES = (
 )
 
 
-def _is_whole(place: Place) -> bool:
+def is_whole(place: Place) -> bool:
     """Whether an expression is what a statement computes: assigned, returned, or an entry of that."""
-    return (
-        place.is_value and isinstance(place.parent, _Assigned) and place.field in ("value", "values", "elts")
-    )
+    if not place.is_value or place.is_several or isinstance(place.node, ast.Slice):
+        return False
+    return isinstance(place.parent, _Assigned) and place.field in ("value", "values", "elts")
 
 
 def _is_part(place: Place) -> bool:
@@ -37,12 +37,14 @@ def _is_part(place: Place) -> bool:
         return parent.attr in _REDUCTIONS and len(place.above) > 1 and isinstance(place.above[1], ast.Call)
     if isinstance(parent, ast.BinOp):
         return isinstance(parent.op, ast.Add | ast.Sub) or isinstance(place.node, ast.BinOp)
+    if isinstance(parent, ast.Attribute):  # a sum in brackets whose method is called
+        return isinstance(place.node, ast.BinOp)
     return isinstance(parent, ast.Compare) or (isinstance(parent, ast.Call) and place.field == "args")
 
 
-def _target_shape(place: Place, setting: Setting) -> tuple[int, ...] | None:
+def target_shape(place: Place, setting: Setting) -> tuple[int, ...] | None:
     """Return the shape of what a statement computes, where it is assigned to a name."""
-    parent = place.parent
+    parent = place.statement if isinstance(place.parent, ast.BinOp) else place.parent
     if isinstance(parent, ast.Assign) and len(parent.targets) == 1:
         return setting.shape(parent.targets[0])
     return setting.shape(place.node)
@@ -59,11 +61,11 @@ def _fits(shape: tuple[int, ...], into: tuple[int, ...] | None) -> bool:
 
 def added(place: Place, setting: Setting) -> Iterator[Change]:
     """Add or subtract something that is at hand."""
-    if not (_is_whole(place) or _is_part(place)) or isinstance(
+    if not (is_whole(place) or _is_part(place)) or isinstance(
         place.node, ast.Dict | ast.Tuple | ast.Constant
     ):
         return
-    shape = _target_shape(place, setting)
+    shape = target_shape(place, setting)
     for donor in setting.arrays():
         given = setting.shape(donor)
         if given is not None and _fits(given, shape) and ast.unparse(donor) != ast.unparse(place.node):
@@ -74,11 +76,11 @@ def added(place: Place, setting: Setting) -> Iterator[Change]:
 
 def multiplied(place: Place, setting: Setting) -> Iterator[Change]:
     """Multiply or divide by something that is at hand, or by the derivative of an activation."""
-    if not (_is_whole(place) or _is_part(place)) or isinstance(
+    if not (is_whole(place) or _is_part(place)) or isinstance(
         place.node, ast.Dict | ast.Tuple | ast.Constant
     ):
         return
-    shape = _target_shape(place, setting)
+    shape = target_shape(place, setting)
     for donor in setting.donors:
         given = setting.shape(donor)
         if given is None or not _fits(given, shape):
@@ -90,14 +92,16 @@ def multiplied(place: Place, setting: Setting) -> Iterator[Change]:
 
 def unused(place: Place, setting: Setting) -> Iterator[Change]:
     """Use what is computed and never read: a term that was carried, or made ready, for nothing."""
-    if not (_is_whole(place) or _is_part(place)) or isinstance(
+    if not (is_whole(place) or _is_part(place)) or isinstance(
         place.node, ast.Dict | ast.Tuple | ast.Constant
     ):
         return
-    shape = _target_shape(place, setting)
+    shape = target_shape(place, setting)
     counts = [donor for donor in setting.donors if isinstance(setting.value(donor), int)]
     for donor in setting.unread:
         what = f"is {ast.unparse(donor)} computed and forgotten"
+        if isinstance(place.node, ast.Name) and setting.shape(donor) == setting.shape(place.node):
+            yield donor, f"is {place.node.id} taken for {ast.unparse(donor)}"
         if _fits(setting.shape(donor) or (), shape):
             for text in ("e + d", "e - d", "e * d", "e / d"):
                 yield written(text, e=place.node, d=donor), what
@@ -107,11 +111,11 @@ def unused(place: Place, setting: Setting) -> Iterator[Change]:
 
 def derivatives(place: Place, setting: Setting) -> Iterator[Change]:
     """Multiply by the derivative of an activation at something that is at hand."""
-    if not (_is_whole(place) or _is_part(place)) or isinstance(
+    if not (is_whole(place) or _is_part(place)) or isinstance(
         place.node, ast.Dict | ast.Tuple | ast.Constant
     ):
         return
-    shape = _target_shape(place, setting)
+    shape = target_shape(place, setting)
     for donor in setting.arrays():
         if shape is None or setting.shape(donor) == shape:
             for text, what in _DERIVATIVES:
@@ -123,7 +127,7 @@ def masks(place: Place, setting: Setting) -> Iterator[Change]:
     node = place.node
     if not place.is_value or place.is_target or not isinstance(node, ast.Name | ast.BinOp | ast.Call):
         return
-    shape = setting.shape(node) or (_target_shape(place, setting) if _is_whole(place) else None)
+    shape = setting.shape(node) or (target_shape(place, setting) if is_whole(place) else None)
     if not shape or (setting.library is None):
         return
     library = _library(setting)
@@ -145,7 +149,7 @@ def _is_mask(value: Any) -> bool:
 
 def sums(place: Place, setting: Setting) -> Iterator[Change]:
     """Subtract a sum or a mean along an axis, as the backward passes of normalisations do."""
-    if not _is_whole(place) or isinstance(place.node, ast.Dict | ast.Tuple | ast.Constant):
+    if not is_whole(place) or isinstance(place.node, ast.Dict | ast.Tuple | ast.Constant):
         return
     for options in _along(setting):
         yield from _normalised(place, setting, options)
@@ -159,10 +163,11 @@ def _along(setting: Setting) -> Iterator[str]:
 
 def softmax(place: Place, setting: Setting) -> Iterator[Change]:
     """Take the whole derivative of softmax, or of its logarithm, of two things that are in an expression."""
-    if not _is_whole(place) or isinstance(place.node, ast.Dict | ast.Tuple | ast.Constant):
+    if not is_whole(place) or isinstance(place.node, ast.Dict | ast.Tuple | ast.Constant):
         return
     what = "is the sum in the derivative of softmax forgotten, or along the wrong axis"
-    named = {n.id: n for n in ast.walk(place.node) if isinstance(n, ast.Name) and setting.shape(n)}
+    readable = [n for n in ast.walk(place.node) if isinstance(n, ast.Name | ast.Attribute | ast.Subscript)]
+    named = {ast.unparse(n): n for n in readable if setting.shape(n)}
     alike = [
         (y, g) for y, g in itertools.permutations(named.values(), 2) if setting.shape(y) == setting.shape(g)
     ]
