@@ -107,7 +107,7 @@ def vary(
 ) -> tuple[VariationResult, ...]:
     """Try the gradients in other circumstances."""
     from gradcheck.variations.base import Context
-    from gradcheck.variations.names import advice
+    from gradcheck.variations.names import RULES, advice
     from gradcheck.variations.run import run
 
     pulled = outcome.pulls[0]
@@ -127,7 +127,7 @@ def vary(
     parts.backward += subject.backward_runs - backward
     failed = [result.name for result in results if result.verdict is Verdict.FAIL]
     parts.notes += filter(None, [advice(failed)])
-    if failed and not parts.blames and len(context.own_code.backwards) == 1:
+    if not RULES.issuperset(failed) and not parts.blames and len(context.own_code.backwards) == 1:
         parts.blames += context.own_code.backwards
     return results
 

@@ -34,7 +34,13 @@ _OUTPUTS = 6
 _LARGEST = 20_000  # entries that inputs may grow to
 _COPIES = 3  # the length of the axis that vmap maps over
 _FACTORS, _NARROW_FACTORS, _NARROW = (1000.0, 0.001), (8.0, 0.125), 1e-4
-_FOREIGN = ("nothing changed in place", "cotangent layouts", "non-contiguous inputs", "same tensor twice")
+_FOREIGN = {
+    **dict.fromkeys(
+        ("nothing changed in place", "cotangent layouts", "non-contiguous inputs", "same tensor twice"),
+        "JAX's arrays never change and have no layout",
+    ),
+    "forward mode": "JAX makes a backward pass of the rule for it, or has none",
+}
 
 
 class _Skip(Exception):
@@ -401,7 +407,7 @@ def run(context: JaxContext) -> tuple[VariationResult, ...]:
 
 def _one(name: str, context: JaxContext) -> VariationResult:
     if name in _FOREIGN:
-        return VariationResult(name, None, "skipped: JAX's arrays never change and have no layout")
+        return VariationResult(name, None, f"skipped: {_FOREIGN[name]}")
     if time.perf_counter() > context.deadline:
         return VariationResult(name, None, f"skipped: over budget; ask for it with variations={{{name!r}}}")
     try:

@@ -458,8 +458,10 @@ class TorchSubject:
             self._restore_constants()
 
     def arguments(self, values: Mapping[str, torch.Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return (args, kwargs) for one call, with copies of the inputs that are not given."""
-        return self._arguments.filled(self._arguments.fresh(self._input_data, values), self.on_copies)
+        """Return (args, kwargs) for one call: the given inputs as they are, and copies of the others."""
+        others = {name: own for name, own in self._input_data.items() if name not in values}
+        leaves = {**self._arguments.fresh(others, {}), **values}
+        return self._arguments.filled(leaves, self.on_copies)
 
     def chosen(self, result: Any) -> tuple[torch.Tensor, ...]:
         """Return the differentiable outputs out of what a call returned."""
