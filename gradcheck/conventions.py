@@ -119,7 +119,7 @@ def _accept(outcome: Outcome, name: str, kind: Kind) -> None:
 
 
 def _is_of_symmetric(outcome: Outcome, name: str) -> bool:
-    """Whether the claimed gradient is symmetric, or the true one zero on one side of the diagonal it fills."""
+    """Whether the claimed gradient is symmetric, or fills both triangles where the true one has but one."""
     gradient, entries = outcome.pulls[0].gradients[name], outcome.findings[name].entries
     if _is_symmetric(gradient):
         return True

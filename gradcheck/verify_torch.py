@@ -23,6 +23,7 @@ from gradcheck import (
     findings,
     judge,
     own_precision,
+    remarks,
     tolerances,
     torch_facts,
 )
@@ -109,6 +110,8 @@ def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> N
     parts.parameters = _results(subject, outcome, parts, blame)
     if blame is not None:
         parts.blame(blame)
+    if outcome.failing:
+        parts.notes += remarks.of(subject, outcome, options.allow)
     right = not outcome.failing and _unseen_is_right(subject, outcome, parts)
     if right and subject.double and subject.is_narrow and subject.randomised:
         parts.notes.append("draws random numbers, other ones in float64: not compared in its own precision")

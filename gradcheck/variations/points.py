@@ -28,8 +28,8 @@ _ONE_SIDED = 3
 # spacing of numbers (a million times in double precision).
 _NOISE, _HUGE, _MOST = 1e-3, -0.4, 0.9
 
-# What changes outputs by less than this share changes nothing. Noise is less than this share of a gradient, and
-# an error at most so many times what a few roundings do.
+# What changes outputs by less than this share changes nothing. Noise is less than this share of a gradient,
+# and an error at most so many times what a few roundings do.
 _NOTHING, _LITTLE, _AS_MUCH = 1e-6, 1e-3, 3.0
 # Errors of up to this share of the largest entry are slight; inputs hardly move by four times this share of
 # their size.
