@@ -213,9 +213,11 @@ def _is_ill_conditioned(
 def _slightly_off(outcome: Outcome, name: str) -> float:
     """Return by what share of its largest entry a gradient is off; 0 where not slightly, or not known."""
     finding, gradient = outcome.findings[name], outcome.pulls[0].gradients[name]
-    if finding.message or finding.tied is not None or finding.comparison is None or finding.by_directions:
+    if finding.message or finding.tied is not None or finding.comparison is None:
         return 0.0
-    share = finding.comparison.abs_error / max(float(np.abs(gradient).max(initial=0.0)), 1e-300)
+    largest = max(float(np.abs(gradient).max(initial=0.0)), 1e-300)
+    along = finding.entries is None or finding.by_directions
+    share = finding.comparison.rel_error if along else finding.comparison.abs_error / largest
     return share if share <= _SLIGHT else 0.0
 
 

@@ -59,6 +59,12 @@ MISTAKES = (
     ("th_softmax", "sum(-1, keepdim=True)", "sum(0, keepdim=True)", "keepdim=True"),
     ("th_logsoftmax", "y.exp() * g", "y * g", "exp(y)"),
     ("th_complex", "g * 2 * z.conj()", "g * 2 * z", "conj()"),
+    ("th_gate", "(g * x).sum(1)", "g.sum(1)", "(g * x).sum(1)"),
+    ("th_gram", "(g + g.mT) @ x", "g @ x", "g + g.mT"),
+    ("th_inverse", "-b.mT @ g @ b.mT", "-b @ g @ b", "t.mT for t in ctx.saved_tensors"),
+    ("th_inverse", "@ g @ b.mT", "@ g @ b", "b.mT @ g @ b.mT"),
+    ("th_product", "g * b.conj(), g * a.conj()", "g * b, g * a", "t.conj() for t in ctx.saved_tensors"),
+    ("th_rmsnorm", "term[:, None]", "term", "term[:, None]"),
     ("th_exp2", " * math.log(2)", "", "math.log(2)"),
     ("th_layernorm", "dxhat - dxhat.mean(-1, keepdim=True) - xhat", "dxhat - xhat", "mean(-1, keepdim=True)"),
 )
