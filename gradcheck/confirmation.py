@@ -42,9 +42,15 @@ _HOPELESS = 1e3
 
 
 def confirm(
-    exam: Examination, pulled: Pulled, name: str, entries: Entries, wrong: np.ndarray, tol: Tolerance
+    exam: Examination,
+    pulled: Pulled,
+    name: str,
+    entries: Entries,
+    wrong: np.ndarray,
+    tol: Tolerance,
+    largest: float,
 ) -> str:
-    """Look again at the worst of the wrong entries.
+    """Look again at the worst of the wrong entries; ``largest`` is the leaf's largest that counts.
 
     Returns "wrong" where the discrepancy stands, "kink" where each claimed value is a subgradient, "turns"
     where much smaller steps confirm each, and "unclear" where other steps contradict the first.
@@ -52,14 +58,20 @@ def confirm(
     order = wrong[np.argsort(-entries.discrepancy[wrong])][:_CONFIRMED]
     outcomes = []
     for row in order:
-        outcomes.append(_look_again(exam, pulled, name, entries, int(row), tol))
+        outcomes.append(_look_again(exam, pulled, name, entries, int(row), tol, largest))
         if outcomes[-1] == "wrong":
             return "wrong"
     return next((outcome for outcome in ("unclear", "turns") if outcome in outcomes), "kink")
 
 
 def _look_again(
-    exam: Examination, pulled: Pulled, name: str, entries: Entries, row: int, tol: Tolerance
+    exam: Examination,
+    pulled: Pulled,
+    name: str,
+    entries: Entries,
+    row: int,
+    tol: Tolerance,
+    largest: float,
 ) -> str:
     i = int(entries.flat[row])
     value = exam.values[name]
@@ -67,7 +79,6 @@ def _look_again(
     apart = entries.claimed[row] - entries.expected[row]
     unit = 1.0j if abs(apart.imag) > abs(apart.real) else 1.0
     again = entry_probe(exam, pulled, name, i, 0.37 * scale, unit)
-    largest = float(np.abs(pulled.gradients[name]).max(initial=0))
     tau = tol.of(float(abs(entries.expected[row])), largest) * 0.37 * scale
     if again.discrepancy - again.uncertainty <= tau:
         return "unclear"

@@ -212,10 +212,13 @@ def from_entries(
         wrong = wrong[:0]
     finding.verdict = Verdict.PASS
     steep = _too_steep(exam, pulled, finding.name, entries, wrong)
-    finding.steep = bool(steep.size)
-    wrong, unresolved = np.setdiff1d(wrong, steep), np.union1d(unresolved, steep).astype(int)
+    if steep.size:
+        finding.steep, largest = True, _largest_but(gradient, entries, steep)
+        tau = np.asarray([tol.of(float(abs(e)), largest) for e in entries.expected])
+        wrong = np.setdiff1d(np.flatnonzero(d - u > tau), steep)
+        unresolved = np.union1d(unresolved, steep).astype(int)
     if wrong.size:
-        outcome = confirm(exam, pulled, finding.name, entries, wrong, tol)
+        outcome = confirm(exam, pulled, finding.name, entries, wrong, tol, largest)
         if outcome == "wrong":
             finding.verdict, finding.wrong = Verdict.FAIL, wrong
         elif outcome == "kink":
@@ -257,6 +260,13 @@ def _is_rounded_to_single(exam: Examination, name: str, largest: float) -> bool:
     if rounding is None or epsilon >= judge.SINGLE:
         return False
     return judge.like_rounding(rounding, np.full(rounding.shape, _DOUBLE * epsilon * largest), largest)
+
+
+def _largest_but(gradient: np.ndarray, entries: Entries, left_out: np.ndarray) -> float:
+    """Return the largest entry that is claimed or expected, some of those examined left out."""
+    claimed = np.delete(gradient.reshape(-1), entries.flat[left_out])
+    expected = np.delete(entries.expected, left_out)
+    return float(max(np.abs(claimed).max(initial=0), np.abs(expected).max(initial=0)))
 
 
 def _too_steep(

@@ -16,6 +16,7 @@ from gradcheck import (
     explanation,
     findings,
     judge,
+    remarks,
     tolerances,
     torch_blame,
     torch_facts,
@@ -60,6 +61,8 @@ def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> N
     parts.parameters = _results(subject, outcome, parts, blame)
     if blame is not None:
         parts.blame(blame)
+    if outcome.failing:
+        parts.notes += remarks.of(subject, outcome, options.allow)
     right = not outcome.failing and torch_blame.unseen_is_right(subject, outcome, parts)
     if right and subject.double and subject.is_narrow and subject.randomised:
         parts.notes.append("draws random numbers, other ones in float64: not compared in its own precision")

@@ -56,7 +56,9 @@ def _declared(name: str, diagnosis: Diagnosis) -> Diagnosis:
 
 
 def _within(name: str, guilty: Blame, diagnosis: Diagnosis) -> Diagnosis:
-    message = f"{name}'s gradient passes through {guilty.operation}, where {diagnosis.message}"
+    found = diagnosis.message
+    found = found[0].lower() + found[1:] if found.startswith(("The ", "Each ", "No ")) else found
+    message = f"{name}'s gradient passes through {guilty.operation}, where {found}"
     return Diagnosis(diagnosis.kind, message, diagnosis.fit, {**diagnosis.details, **_details(guilty)})
 
 

@@ -78,7 +78,7 @@ _HARMLESS_IN_PLACE = (
     numbers.options,
     slices.strides,
 )
-# Those in which a size that happens to be 2 may stand for the number, or a symmetric matrix is added to itself.
+# Those in which a size that happens to be 2 may stand for the number, or a symmetric matrix is doubled.
 _BY_CHANCE = (simpler.operands, names.variables, terms.multiplied, wraps.both_paths)
 # Those that cannot make the sizes of arrays much larger.
 _OF_SIZES = (operators.operators, numbers.numbers, simpler.offsets, simpler.operands)

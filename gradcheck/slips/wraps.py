@@ -41,6 +41,7 @@ _CONSTANTS = (
 _FLIPPED = "is it to be reversed (a flipped kernel, a sequence that runs the other way)"
 _TRANSPOSED = "is a transposition forgotten"
 _CONJUGATED = "is a conjugation forgotten (backward multiplies by the conjugate)"
+_BROADCAST = "is it broadcast along the wrong axis"
 _BOTH_PATHS = "is one of two paths forgotten (of a product of a tensor with itself)"
 _DIRECTION = "does the sum run the wrong way (backward of a cumulative sum starts at the end)"
 _ITSELF = "does a cumulative sum leave out, or count twice, the entry itself (exclusive, inclusive)"
@@ -79,6 +80,8 @@ def rearrangements(place: Place, setting: Setting) -> Iterator[Change]:
     for text in ("e.swapaxes(-1, -2)",) if not setting.is_torch and (axes or 0) > 2 else transposed:
         yield written(text, e=node), _TRANSPOSED
     yield written("e.conj()", e=node), _CONJUGATED
+    if axes == 1:
+        yield written("e[:, None]", e=node), _BROADCAST
     if setting.is_torch:
         for text in ("e.flip(-1)", "e.flip(0)", "e.flip(-2, -1)"):
             yield written(text, e=node), _FLIPPED

@@ -157,7 +157,7 @@ def judge_subject(
     """Verify a started subject that is not the user's own; None where it is no circumstance.
 
     Without ``search`` for the guilty operation, a discrepancy away from kinks is believed as it is.
-    ``may_raise``, ``way`` and ``unless``: see ``at``. Raises ``NoPoint`` where what is wrong there is the point.
+    ``may_raise``, ``way`` and ``unless``: see ``at``. Raises ``NoPoint`` where the point is what is wrong.
     """
     subject.coarsen(context.subject.epsilon)
     inside = "float32" if subject.epsilon >= judge.SINGLE else "float64"

@@ -28,8 +28,8 @@ _ONE_SIDED = 3
 # spacing of numbers (a million times in double precision).
 _NOISE, _HUGE, _MOST = 1e-3, -0.4, 0.9
 
-# What changes outputs by less than this share changes nothing. Noise is less than this share of a gradient, and
-# an error at most so many times what a few roundings do.
+# What changes outputs by less than this share changes nothing. Noise is less than this share of a gradient,
+# and an error at most so many times what a few roundings do.
 _NOTHING, _LITTLE, _AS_MUCH = 1e-6, 1e-3, 3.0
 # Errors of up to this share of the largest entry are slight; inputs hardly move by four times this share of
 # their size.
@@ -217,9 +217,11 @@ def _is_ill_conditioned(
 def _slightly_off(outcome: Outcome, name: str) -> float:
     """Return by what share of its largest entry a gradient is off; 0 where not slightly, or not known."""
     finding, gradient = outcome.findings[name], outcome.pulls[0].gradients[name]
-    if finding.message or finding.tied is not None or finding.comparison is None or finding.by_directions:
+    if finding.message or finding.tied is not None or finding.comparison is None:
         return 0.0
-    share = finding.comparison.abs_error / max(float(np.abs(gradient).max(initial=0.0)), 1e-300)
+    largest = max(float(np.abs(gradient).max(initial=0.0)), 1e-300)
+    along = finding.entries is None or finding.by_directions
+    share = finding.comparison.rel_error if along else finding.comparison.abs_error / largest
     return share if share <= _SLIGHT else 0.0
 
 

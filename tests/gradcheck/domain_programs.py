@@ -582,3 +582,105 @@ class Planned(Function):
 def two_distributions(wrong):
     cost = torch.rand(4, 3, dtype=torch.float64, requires_grad=True)
     return Planned.apply, cost, shares(4), shares(3), wrong
+
+
+class Width(Function):
+    """x squared over a width, which is positive, and held away from zero as a guard."""
+
+    @staticmethod
+    def forward(ctx, x, width, wrong):
+        held = width.clamp_min(0.01)
+        ctx.save_for_backward(x, held)
+        ctx.wrong = wrong
+        return x * x / held
+
+    @staticmethod
+    def backward(ctx, g):
+        x, held = ctx.saved_tensors
+        slope = itself(x, ctx.wrong) / held
+        return 2 * g * slope, -(g * slope * slope).sum(0), None
+
+
+@row("some zeros")
+def a_width_beside_numbers(wrong):
+    width = (torch.rand(4, dtype=torch.float64) + 0.5).requires_grad_()
+    return Width.apply, normal(3, 4), width, wrong
+
+
+class InBall(Function):
+    """The logarithm of points in a hyperbolic ball, at its origin; the guard at its edge is no part of it."""
+
+    @staticmethod
+    def forward(ctx, x, wrong):
+        r = x.norm(dim=-1, keepdim=True).clamp(1e-12, 1 - 1e-12)
+        ctx.save_for_backward(x, r)
+        ctx.wrong = wrong
+        return x / r * torch.atanh(r)
+
+    @staticmethod
+    def backward(ctx, g):
+        x, r = ctx.saved_tensors
+        u, f = x / r, torch.atanh(r) / r
+        if ctx.wrong:
+            g = g * (torch.arange(x.shape[-1]) < 8)
+        return f * g + u * (u * g).sum(-1, keepdim=True) * (1 / (1 - r * r) - f), None
+
+
+@row("other sizes")
+def points_in_a_ball(wrong):
+    return InBall.apply, (0.15 * normal(5, 4, grad=False)).requires_grad_(), wrong
+
+
+class Apart(Function):
+    """Eigenvalues and vectors, whose differences are kept from zero in the backward pass alone."""
+
+    @staticmethod
+    def forward(ctx, a, wrong):
+        w, v = torch.linalg.eigh(a)
+        ctx.save_for_backward(w, v)
+        ctx.wrong = wrong
+        return w, v * v.sum(-2, keepdim=True).sign()
+
+    @staticmethod
+    def backward(ctx, gw, gv):
+        w, v = ctx.saved_tensors
+        v = v * v.sum(-2, keepdim=True).sign()
+        d = w[None] - w[:, None]
+        inner = v.T @ gv * d / (d * d + 1e-12)
+        if ctx.wrong:
+            inner[8:] = 0
+        grad = v @ (torch.diag(gw) + inner) @ v.T
+        return (grad + grad.T) / 2, None
+
+
+@row("other sizes")
+def close_eigenvalues(wrong):
+    a = normal(4, 4, grad=False)
+    return Apart.apply, ((a + a.T) / 2).requires_grad_(), wrong
+
+
+class Halves(Function):
+    """A rotation of one half of an axis into the other."""
+
+    @staticmethod
+    def forward(ctx, x, angle, wrong):
+        ctx.save_for_backward(angle)
+        ctx.wrong = wrong
+        h = x.shape[-1] // 2
+        return x * angle.cos() + torch.cat([-x[..., h:], x[..., :h]], -1) * angle.sin()
+
+    @staticmethod
+    def backward(ctx, g):
+        (angle,) = ctx.saved_tensors
+        h = g.shape[-1] // 2
+        s = g * angle.sin()
+        turned = torch.cat([s[..., h:], -s[..., :h]], -1)
+        if ctx.wrong:
+            turned[..., 8:] = 0
+        return g * angle.cos() + turned, None, None
+
+
+@row("other sizes")
+def halves_of_an_axis(wrong):
+    angle = torch.arange(5.0, dtype=torch.float64)[:, None].expand(5, 6).contiguous()
+    return Halves.apply, normal(3, 5, 6), angle, wrong

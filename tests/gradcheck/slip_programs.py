@@ -325,6 +325,85 @@ def args():
     x = torch.randn(5, 6, dtype=torch.float64, requires_grad=True)
     return (lambda x, w, b: LayerNorm.apply(lin(x), w, b).cos(), x, w, b), {}
 """,
+    "th_gate": """
+import torch
+class Gated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, gate):
+        ctx.save_for_backward(x, gate)
+        return x * gate[:, None]
+    @staticmethod
+    def backward(ctx, g):
+        x, gate = ctx.saved_tensors
+        return g * gate[:, None], (g * x).sum(1)
+torch.manual_seed(0)
+def args():
+    x, gate = (torch.randn(n, dtype=torch.float64, requires_grad=True) for n in ((5, 3), (5,)))
+    return (lambda x, gate: Gated.apply(x, gate), x, gate), {}
+""",
+    "th_gram": """
+import torch
+class Gram(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x @ x.mT
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return (g + g.mT) @ x
+torch.manual_seed(0)
+def args():
+    return (Gram.apply, torch.randn(4, 3, dtype=torch.float64, requires_grad=True)), {}
+""",
+    "th_inverse": """
+import torch
+class Inverse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a):
+        b = torch.linalg.inv(a)
+        ctx.save_for_backward(b)
+        return b
+    @staticmethod
+    def backward(ctx, g): (b,) = ctx.saved_tensors; return -b.mT @ g @ b.mT
+torch.manual_seed(0)
+def args():
+    a = torch.randn(4, 4, dtype=torch.float64) + 3 * torch.eye(4, dtype=torch.float64)
+    return (Inverse.apply, a.requires_grad_()), {}
+""",
+    "th_product": """
+import torch
+class Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.save_for_backward(a, b)
+        return a * b
+    @staticmethod
+    def backward(ctx, g):
+        a, b = ctx.saved_tensors
+        return g * b.conj(), g * a.conj()
+torch.manual_seed(0)
+def args():
+    a, b = (torch.randn(3, 4, dtype=torch.complex128, requires_grad=True) for _ in range(2))
+    return (Product.apply, a, b), {}
+""",
+    "th_rmsnorm": """
+import torch
+class RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        r = (x * x).mean(-1, keepdim=True).rsqrt()
+        ctx.save_for_backward(x, r)
+        return x * r
+    @staticmethod
+    def backward(ctx, g):
+        x, r = ctx.saved_tensors
+        term = (g * x).mean(-1)
+        return r * g - r**3 * x * term[:, None]
+torch.manual_seed(0)
+def args():
+    return (RMSNorm.apply, torch.randn(4, 4, dtype=torch.float64, requires_grad=True)), {}
+""",
     "th_conv": """
 import torch
 import torch.nn.functional as F

@@ -18,7 +18,8 @@ def confirmed(subject, change=None, name="x"):
     entries = change(entries) if change else entries
     wrong = np.flatnonzero(entries.discrepancy > entries.uncertainty + 1e-6)
     assert wrong.size
-    return confirm(exam, pulled, name, entries, wrong, TOLERANCE)
+    largest = float(np.abs(pulled.gradients[name]).max(initial=0))
+    return confirm(exam, pulled, name, entries, wrong, TOLERANCE, largest)
 
 
 def product_with_sign(claimed):

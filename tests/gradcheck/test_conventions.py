@@ -66,6 +66,52 @@ def test_and_is_wrong_where_it_is_wrong_along_symmetric_changes_or_not_symmetric
     assert gradcheck.verify(_log_determinant(change), _symmetric()).verdict == "fail"
 
 
+def _solved(factor):
+    class Solved(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            root = torch.linalg.cholesky(a)
+            x = torch.cholesky_solve(b, root)
+            ctx.save_for_backward(root, x)
+            return x
+
+        @staticmethod
+        def backward(ctx, g):
+            root, x = ctx.saved_tensors
+            d = torch.cholesky_solve(g, root)
+            return -factor * x @ d.mT, d
+
+    return Solved.apply
+
+
+def test_a_hand_written_gradient_may_fill_both_triangles_where_one_is_read():
+    b = torch.randn(4, 2, dtype=DOUBLE, requires_grad=True)
+    assert gradcheck.verify(_solved(1.0), _symmetric(), b).ok
+    assert gradcheck.verify(_solved(1.01), _symmetric(), b).parameters["inputs[0]"].verdict == "fail"
+
+
+def _quadratic(factor):
+    class Quadratic(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, a, x):
+            ctx.save_for_backward(a, x)
+            return x @ a @ x.cos()
+
+        @staticmethod
+        def backward(ctx, g):
+            a, x = ctx.saved_tensors
+            outer = torch.outer(x, x.cos())
+            return factor * g * (outer + outer.mT) / 2, g * (a @ x.cos() - (x @ a) * x.sin())
+
+    return Quadratic.apply
+
+
+def test_a_hand_written_gradient_may_be_symmetric_as_the_matrix_is():
+    x = torch.randn(4, dtype=DOUBLE, requires_grad=True)
+    assert gradcheck.verify(_quadratic(1.0), _symmetric(), x).ok
+    assert gradcheck.verify(_quadratic(1.01), _symmetric(), x).parameters["inputs[0]"].verdict == "fail"
+
+
 def test_a_transposed_gradient_is_no_convention():
     class Product(torch.autograd.Function):
         @staticmethod

@@ -31,6 +31,18 @@ def test_no_finite_number_passes_where_a_slope_has_no_end(claimed, effort):
     assert f"{claimed:.6g} is claimed" in report.parameters["x"].message
 
 
+def test_beside_the_end_of_a_logarithm_that_a_clamp_holds_any_claim_is_left_open():
+    def bent(x):
+        inside = np.clip(x, -1 + 1e-15, 1 - 1e-15)
+        return np.log1p(inside) - np.log1p(-inside)
+
+    slopes = [2 / (1 - (1 - 1e-15) ** 2), 8 / 3, 2.0]
+    report = _verify(bent, slopes, [1.0, 0.5, 0.0])
+    assert report.verdict != "fail", str(report)
+    assert "could not be resolved: [0]" in str(report)
+    assert _verify(bent, [slopes[0], 8 / 3, 2.01], [1.0, 0.5, 0.0]).verdict == "fail"
+
+
 @pytest.mark.parametrize("function", [np.cbrt, lambda x: np.sign(x) * np.sqrt(np.abs(x))])
 def test_nor_where_it_has_none_on_either_side(function):
     slope = 1 / 3 if function is np.cbrt else 0.5

@@ -92,6 +92,17 @@ def test_the_range_of_an_input_counts_where_nobody_differentiates_for_it():
     np.testing.assert_array_equal(domain.keep(weights, np.array([0.3, 0.0, 0.7]), seen, 1e-16), weights)
 
 
+def test_the_sign_of_an_input_counts_where_others_beside_it_have_both():
+    widths = np.array([0.3, 2.0, 0.7])
+    (seen,) = domain.held(widths, 1e-16, singled_out=True)
+    assert seen.name == "positive"
+    np.testing.assert_array_equal(domain.keep(widths, -widths, [seen], 1e-16), widths)
+    (seen,) = domain.held(-widths, 1e-16, singled_out=True)
+    assert seen.name == "negative"
+    for others in (np.ones(3), np.array([0.3, -1.0, 2.0]), np.array([0.0, 1.0, 2.0])):
+        assert domain.held(others, 1e-16, singled_out=True) == []
+
+
 def test_permutations_and_bounds_of_segments_stay_what_they_are():
     order, bounds = np.array([2, 0, 3, 1]), np.array([0, 3, 4, 7])
     np.testing.assert_array_equal(domain.keep_integers(order, np.zeros_like(order)), order)
