@@ -107,11 +107,22 @@ def _discrepancy(outcome: Outcome, finding: Finding) -> Discrepancy:
     if laid is None:
         gradient = pulled.gradients[name]
         return Discrepancy(name, pulled.raw.get(name, gradient), gradient, value=value)
+    laid = _without_kinks(finding, laid)
     if outcome.exam.outside and name in pulled.finite:  # where outputs are no numbers, nothing is owed
         known = laid.known & pulled.finite[name]
         return Discrepancy(name, laid.claimed, laid.expected, laid.uncertainty, value, known)
     claimed = None if name in pulled.missing else pulled.raw.get(name, laid.claimed)
     return Discrepancy(name, claimed, laid.expected, laid.uncertainty, value, laid.known)
+
+
+def _without_kinks(finding: Finding, laid: Field) -> Field:
+    """Leave out entries at kinks, where any of several numbers is right, if others are wrong."""
+    entries = finding.entries
+    if entries is None or not entries.kink.any():
+        return laid
+    bent = np.zeros(laid.claimed.shape, bool)
+    bent.reshape(-1)[entries.flat[entries.kink]] = True
+    return replace(laid, known=laid.known & ~bent) if (laid.wrong & ~bent).any() else laid
 
 
 def _estimated(outcome: Outcome, name: str, few: bool) -> Discrepancy:

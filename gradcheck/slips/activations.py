@@ -39,8 +39,10 @@ def _derivatives(node: ast.AST) -> Iterator[tuple[str, ast.expr, list[ast.expr]]
         squared = _squared(node.right)
         if squared is not None:
             yield "tanh", squared, []
-    if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Gt) and _is(node.comparators[-1], 0):
-        yield "a ReLU", node.left, []
+    for compared in (node, *_cast(node)):
+        positive = isinstance(compared, ast.Compare) and isinstance(compared.ops[0], ast.Gt)
+        if isinstance(compared, ast.Compare) and positive and _is(compared.comparators[-1], 0):
+            yield "a ReLU", compared.left, []
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         yield from _of_sigmoid(_factors(node))
 
@@ -59,6 +61,15 @@ def _of_sigmoid(factors: list[ast.expr]) -> Iterator[tuple[str, ast.expr, list[a
             )
 
 
+def _cast(node: ast.AST) -> list[ast.expr]:
+    """Return what a call may give another number format: np.int64(e), e.astype(float)."""
+    if not isinstance(node, ast.Call):
+        return []
+    if isinstance(node.func, ast.Attribute) and node.func.attr == "astype":
+        return [node.func.value]
+    return node.args if len(node.args) == 1 else []
+
+
 def _factors(node: ast.expr) -> list[ast.expr]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         return [*_factors(node.left), *_factors(node.right)]
@@ -71,8 +82,11 @@ def _squared(node: ast.expr) -> ast.expr | None:
         return node.left
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         return node.left if ast.dump(node.left) == ast.dump(node.right) else None
-    if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "square" and len(node.args) == 1:
-        return node.args[0]
+    name = getattr(node.func, "attr", "") if isinstance(node, ast.Call) else ""
+    if isinstance(node, ast.Call) and name in ("square", "power", "multiply"):
+        first, rest = node.args[0], node.args[1:]
+        same = bool(rest) and ast.dump(rest[0]) == ast.dump(first)
+        return first if name == "square" or (bool(rest) and _is(rest[0], 2)) or same else None
     return None
 
 

@@ -64,10 +64,11 @@ _COSTLY: tuple[Family, ...] = (
     slices.corners,
     wraps.factors,
     terms.masks,
+    terms.multiplied,
+    terms.added,
     terms.derivatives,
     terms.sums,
-    terms.added,
-    terms.multiplied,
+    terms.products,
 )
 # Those that make nothing that could share memory with what the function was given.
 _HARMLESS_IN_PLACE = (

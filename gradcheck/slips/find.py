@@ -108,13 +108,15 @@ def _searched_within_bounds(trial: Trial, rounds: loops.Rounds) -> Slip | None:
 def _settings(rerun: Rerun, ran: Mapping[CodeType, Locals]) -> list[Setting]:
     """Return the functions that the backward pass runs, as far as they can be changed; its own come first."""
     forward = reached(rerun.forward) if rerun.forward is not None else {}
+    named = frozenset(name for code in {*ran, *forward} for name in code.co_names)
     found = []
     for function in functions_of(ran):
         shared = function.__code__ in forward
         source = source_of(function) if rerun.kept is not None or not shared else None
         variables = ran[function.__code__]
         if source is not None and safety.is_safe(function, source.tree) and _holds_little(variables.values()):
-            found.append(set_in(source, variables, safety.writes_in_place(source.tree), shared))
+            in_place = safety.writes_in_place(source.tree)
+            found.append(set_in(source, variables, in_place, shared, named))
     return sorted(found, key=lambda setting: setting.shared)
 
 

@@ -66,7 +66,7 @@ def variables(place: Place, setting: Setting) -> Iterator[Change]:
         for other in setting.alike(node):
             yield other, f"is {ast.unparse(node)} taken for {ast.unparse(other)}"
         return
-    for donor in setting.donors:
+    for donor in (*setting.siblings(node), *setting.donors):
         other = setting.value(donor)
         same = other is own or ast.unparse(donor) == ast.unparse(node)
         if setting.shape(donor) == shape and not same and type(other) is type(own):

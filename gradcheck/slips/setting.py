@@ -16,20 +16,22 @@ from gradcheck.slips.source import Source
 
 # A change in the place, and the question that it is the answer to.
 Change = tuple[ast.AST, str]
-_MOST_DONORS = 24
+_MOST_DONORS = 28
 
 
 @dataclass(frozen=True)
 class Setting:
     """``variables`` are the function's own; ``in_place`` says whether it changes arrays where they are.
 
-    ``shared``: the forward pass runs it, too, and its value must stay what it is.
+    ``shared``: the forward pass runs it, too, and its value must stay what it is. ``named``: what functions
+    that ran call things around them.
     """
 
     source: Source
     variables: Mapping[str, Any]
     in_place: bool
     shared: bool
+    named: frozenset[str] = frozenset()
     places: list[Place] = field(default_factory=list)
 
     @property
@@ -53,7 +55,21 @@ class Setting:
         """Return the shape of what an expression last was, where that is plain to see."""
         value = self.value(node)
         given = getattr(value, "shape", None)
+        if value is None:
+            return self._computed(node)
         return tuple(given) if isinstance(given, tuple) else () if _is_number(value) else None
+
+    def _computed(self, node: ast.AST) -> tuple[int, ...] | None:
+        """Return the shape of a sum, a product or a transpose of what has one."""
+        if isinstance(node, ast.Attribute) and node.attr == "T":
+            shape = self.shape(node.value)
+            return None if shape is None else shape[::-1]
+        if not isinstance(node, ast.BinOp):
+            return None
+        left, right = self.shape(node.left), self.shape(node.right)
+        if left is None or right is None:
+            return None
+        return product(left, right) if isinstance(node.op, ast.MatMult) else _broadcast(left, right)
 
     def value(self, node: ast.AST) -> Any:
         """Return what a name, an entry of one or an attribute of one last was; else None."""
@@ -125,12 +141,19 @@ class Setting:
             if self.shape(variable) is not None and name.isidentifier():
                 found.setdefault(name, variable)
         found.update(self._kept())
+        found.update(self._around(found))
         held = {id(self.value(node)) for node in found.values()}
         for node in (place.node for place in self.places if place.is_value):
             readable = isinstance(node, ast.Name | ast.Subscript | ast.Attribute)
             if readable and self.shape(node) is not None and id(self.value(node)) not in held:
                 found.setdefault(ast.unparse(node), copied(node))  # a part of it may be changed to it
         return list(found.values())[:_MOST_DONORS]
+
+    def _around(self, found: Mapping[str, Any]) -> dict[str, ast.expr]:
+        """Return the arrays and numbers of the module that a function that ran reads."""
+        named = [name for name in self.function.__globals__ if name in self.named and name not in found]
+        variables = {name: ast.Name(name, ast.Load()) for name in named}
+        return {name: node for name, node in variables.items() if self.shape(node) is not None}
 
     def _kept(self) -> dict[str, ast.expr]:
         """Return the arrays and numbers that the object whose method this is keeps."""
@@ -151,9 +174,39 @@ class Setting:
         assigned = {node.id for node in names if isinstance(node.ctx, ast.Store)}
         return [donor for donor in found if donor.id in assigned]
 
+    @cached_property
+    def counts(self) -> list[ast.expr]:
+        """Donors of which each has another number of entries along its first axis, more than one."""
+        found: dict[int, ast.expr] = {}
+        for donor in self.arrays():
+            length = (self.shape(donor) or (1,))[0]
+            if length > 1:
+                found.setdefault(length, donor)
+        return list(found.values())
+
+    def siblings(self, node: ast.AST) -> Iterator[ast.expr]:
+        """Yield the other attributes of the object that an attribute is of."""
+        if isinstance(node, ast.Attribute) and self.shape(node) is not None:
+            for name in getattr(self.value(node.value), "__dict__", {}):
+                yield ast.Attribute(copied(node.value), name, ast.Load())
+
     def arrays(self) -> Iterator[ast.expr]:
         """Yield the donors that are arrays."""
         yield from (donor for donor in self.donors if self.shape(donor))
+
+
+def product(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the shape of a matrix product of vectors or matrices; None where there is none."""
+    if max(len(left), len(right)) > 2 or not left or not right or left[-1] != right[0]:
+        return None
+    return (*left[:-1], *right[1:])
+
+
+def _broadcast(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...] | None:
+    try:
+        return np.broadcast_shapes(left, right)
+    except ValueError:
+        return None
 
 
 def _is_container(value: Any) -> TypeGuard[Sized]:
@@ -164,6 +217,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | complex) and not isinstance(value, bool)
 
 
-def set_in(source: Source, variables: Mapping[str, Any], in_place: bool, shared: bool) -> Setting:
+def set_in(
+    source: Source, variables: Mapping[str, Any], in_place: bool, shared: bool, named: frozenset[str]
+) -> Setting:
     """Prepare a function for being changed."""
-    return Setting(source, variables, in_place, shared, places(source.tree))
+    return Setting(source, variables, in_place, shared, named, places(source.tree))

@@ -72,6 +72,8 @@ def ends(place: Place, setting: Setting) -> Iterator[Change]:
                 yield _slice(node, **{bound: written(text, b=old)}), what
     for donor in [*_whole_numbers(setting), ast.Constant(1)]:
         yield ast.Slice(donor, ast.UnaryOp(ast.USub(), donor), node.step), what
+        yield ast.Slice(donor, None, node.step), what
+        yield ast.Slice(None, ast.UnaryOp(ast.USub(), donor), node.step), what
         yield _slice(node, step=donor), "is a stride forgotten"
         yield _slice(node, lower=donor), what
         yield _slice(node, upper=donor), what

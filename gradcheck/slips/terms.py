@@ -20,6 +20,8 @@ _DERIVATIVES = (
     ("e * (d > 0)", "is the mask of a ReLU forgotten"),
     ("e * (1 - d**2)", "is the derivative of tanh forgotten"),
     ("e * d * (1 - d)", "is the derivative of a sigmoid forgotten"),
+    ("e * (1 - d)", "is a factor 1 - d forgotten"),
+    ("e * np.sign(d)", "is the derivative of an absolute value forgotten"),
 )
 
 
@@ -88,6 +90,23 @@ def multiplied(place: Place, setting: Setting) -> Iterator[Change]:
         what = f"is the factor {ast.unparse(donor)} forgotten"
         yield written("e * d", e=place.node, d=donor), what
         yield written("e / d", e=place.node, d=donor), what.replace("factor ", "factor 1/")
+    for donor in setting.counts:
+        yield (
+            written("e / len(d)", e=place.node, d=donor),
+            f"is the division by len({ast.unparse(donor)}) forgotten",
+        )
+
+
+def products(place: Place, setting: Setting) -> Iterator[Change]:
+    """Add a matrix product of two things at hand, as of another path to the same array."""
+    shape = target_shape(place, setting) if is_whole(place) else None
+    if setting.is_torch or not shape or isinstance(place.node, ast.Dict | ast.Tuple | ast.Constant):
+        return
+    for one, other in itertools.permutations(list(setting.arrays()), 2):
+        for text in ("a @ b", "a.T @ b", "a @ b.T"):
+            term = written(text, a=one, b=other)
+            if setting.shape(term) == shape:
+                yield written("e + t", e=place.node, t=term), f"is the term {ast.unparse(term)} forgotten"
 
 
 def unused(place: Place, setting: Setting) -> Iterator[Change]:
@@ -117,9 +136,13 @@ def derivatives(place: Place, setting: Setting) -> Iterator[Change]:
         return
     shape = target_shape(place, setting)
     for donor in setting.arrays():
-        if shape is None or setting.shape(donor) == shape:
+        if not shape or setting.shape(donor) == shape:
             for text, what in _DERIVATIVES:
-                yield written(text, e=place.node, d=donor), f"{what} (at {ast.unparse(donor)})"
+                library = _library(setting)
+                yield (
+                    written(text, e=place.node, d=donor, np=library),
+                    f"{what} (at {ast.unparse(donor)})",
+                )
 
 
 def masks(place: Place, setting: Setting) -> Iterator[Change]:
@@ -188,6 +211,8 @@ def _normalised(place: Place, setting: Setting, options: str) -> Iterator[Change
         for part in (node, *(n.left for n in ast.walk(node) if isinstance(n, ast.BinOp))):
             what = f"is the path through a variance forgotten (with {ast.unparse(donor)})"
             yield _with(node, part, written(text, e=part, d=donor)), what
+            norm = written(text.replace("mean", "sum"), e=part, d=donor)
+            yield _with(node, part, norm), f"is the path through a norm forgotten (with {ast.unparse(donor)})"
 
 
 def _library(setting: Setting) -> ast.expr:

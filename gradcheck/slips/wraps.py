@@ -25,6 +25,7 @@ _BOTH = (
     ("1 / (1 + np.exp(-e))", "is the derivative taken at the input of a sigmoid instead of its output"),
     ("np.sqrt(e)", "is a root forgotten"),
     ("1 / e", "is it multiplied by what it should be divided by"),
+    ("np.sign(e)", "is the sign meant (the derivative of an absolute value)"),
 )
 _CONSTANTS = (
     (

@@ -561,4 +561,36 @@ def gradient(p):
 def args():
     return (loss, params), {"gradient": gradient}
 """,
+    "np_huber": """
+import numpy as np
+rng = np.random.default_rng(0)
+X, t, lam, bound = rng.normal(size=(12, 4)), rng.normal(size=12), 0.3, 1.0
+class Parameter:
+    def __init__(self, data):
+        self.data, self.grad = data, np.zeros_like(data)
+weights = Parameter(rng.normal(size=(3, 3)))
+def loss(p):
+    r = X @ p["w"] - t
+    tied = np.tanh(X[:, :3] @ p["W"]) @ p["W"].T
+    small = np.abs(r) <= 1
+    huber = np.where(small, r**2 / 2, np.abs(r) - 0.5).mean()
+    return huber + lam * np.abs(p["w"]).sum() + np.sum(tied**2) / 2
+def gradient(p):
+    weights.data, weights.grad = p["W"], np.ones((3, 3))
+    return {"w": of_huber(p["w"]), "W": of_tied()}
+def of_huber(w):
+    r = X @ w - t
+    g = np.where(np.abs(r) <= 1, r, np.sign(r))
+    return X.T @ g / len(X) + lam * np.sign(w)
+def of_tied():
+    x, W = X[:, :3], weights.data
+    h = np.tanh(x @ W)
+    d = h @ W.T
+    dh = d @ weights.data
+    ds = dh * (1 - np.power(h, 2))
+    return x.T @ ds + d.T @ h
+params = {"w": np.array([0.3, -0.2, 0.0, 0.5]), "W": rng.normal(size=(3, 3))}
+def args():
+    return (loss, params), {"gradient": gradient}
+""",
 }

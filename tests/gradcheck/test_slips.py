@@ -103,6 +103,13 @@ MISTAKES = (
     ("np_conv2d", "dx[pad : pad + H, pad : pad + W]", "dx[0:H, 0:W]", "pad:W + pad"),
     ("np_conv2d", "for i in range(H):\n        for", "for i in range(H - 1):\n        for", "range(H)"),
     ("np_conv2d", "3 * 0.1 * y**2", "0.1 * y**2", "3 * y ** 2"),
+    ("np_huber", "X.T @ g / len(X)", "X.T @ g", "/ len("),
+    ("np_huber", "lam * np.sign(w)\n", "lam * w\n", "np.sign(w)"),
+    ("np_huber", "lam * np.sign(w)\n", "np.sign(w)\n", "lam"),
+    ("np_huber", "r, np.sign(r))", "r, bound)", "np.sign(r)"),
+    ("np_huber", "d @ weights.data", "d @ weights.grad", "weights.data"),
+    ("np_huber", "(1 - np.power(h, 2))", "np.int64(h > 0)", "1 - h ** 2"),
+    ("np_huber", " + d.T @ h", "", "d.T @ h"),
 )
 
 
