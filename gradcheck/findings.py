@@ -40,6 +40,7 @@ class Finding:
     ``endless``: inconclusive because some entry, which claims a number, has a slope that has no end.
     ``steep``: some entries have a slope so steep that it tells nothing of what is claimed, nor do directions.
     ``imprecise``: it passes with errors that no rounding in its own format explains, as a note says.
+    ``holds_constant``: it is meant for values held constant which the leaf moves, and passes as such.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Finding:
     by_directions: bool = False
     endless: bool = False
     imprecise: bool = False
+    holds_constant: bool = False
     steep: bool = False
     message: str = ""
     notes: list[str] = field(default_factory=list)

@@ -47,6 +47,10 @@ def arbitrate(subject: TorchSubject, outcome: Outcome, parts: Collected) -> Blam
             findings.fail_tied(finding, outcome.tolerances[name])
     guilty = [blame.operation for blame in found.blames]
     conventions.accept(outcome, guilty, theirs=bool(guilty) and not found.of_the_user)
+    if found.cuts:
+        from gradcheck import power_iteration
+
+        power_iteration.accept(subject, outcome, found)
     return found if outcome.failing else None
 
 

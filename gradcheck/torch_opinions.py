@@ -120,6 +120,7 @@ def vary(
         torch_blame.elsewhere,
         find_own_code=lambda: torch_blame.own_code_of(subject),
         imprecise=frozenset(name for name, finding in outcome.findings.items() if finding.imprecise),
+        holding=frozenset(name for name, finding in outcome.findings.items() if finding.holds_constant),
     )
     forward, backward = subject.forward_runs, subject.backward_runs
     results = run(context, outcome.exam.seconds_per_pull)

@@ -31,7 +31,8 @@ class Context:
     """A verified subject: its cotangent u, the gradients g of <u, outputs> it was verified with.
 
     ``blame_at`` finds the guilty operations of the subject at changed inputs. ``deadline`` is when to stop.
-    ``imprecise`` are the leaves whose gradients pass with the rounding errors of single precision.
+    ``imprecise`` are the leaves whose gradients pass with the rounding errors of single precision,
+    ``holding`` those whose gradients are meant for values held constant.
     """
 
     subject: TorchSubject
@@ -43,6 +44,7 @@ class Context:
     deadline: float = math.inf
     find_own_code: Callable[[], OwnCode] = OwnCode
     imprecise: frozenset[str] = frozenset()
+    holding: frozenset[str] = frozenset()
 
     @functools.cached_property
     def own_code(self) -> OwnCode:
