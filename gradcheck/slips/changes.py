@@ -100,7 +100,7 @@ class Candidate:
         above = (self.place.node, *self.place.above)
         units = [unit for unit in self.setting.places if is_unit(unit) and unit.node in above]
         for unit in units[-1:] if self.by_chance else ():
-            for text, what in (("2 * e", "is a factor 2 forgotten"), ("e / 2", "is a factor 1/2 forgotten")):
+            for text, what in (("2 * e", wraps.TWO), ("e / 2", wraps.HALF)):
                 yield Candidate(self.setting, unit, written(text, e=unit.node), what)
 
 

@@ -26,6 +26,7 @@ from gradcheck.slips.record import Gradients, Rerun, Slip
 from gradcheck.slips.setting import Setting, set_in
 from gradcheck.slips.source import compiled, may_run_on, running, source_of
 from gradcheck.slips.trial import Clock, Trial
+from gradcheck.slips.wraps import HALF, TWO
 
 T = TypeVar("T")
 # A product of two axes that are longer would be large.
@@ -171,7 +172,7 @@ def _locate(node: Any, place: Place) -> None:
 
 
 def _slip(candidate: Candidate, right: tuple[str, ...], trial: Trial) -> Slip:
-    place, setting, what = candidate.place, candidate.setting, candidate.what
+    place, setting, what = candidate.place, candidate.setting, candidate.what + _named(candidate)
     code = setting.function.__code__
     before, after = reading(place, candidate.node)
     line = getattr(place.node, "lineno", getattr(place.statement, "lineno", code.co_firstlineno))
@@ -179,3 +180,14 @@ def _slip(candidate: Candidate, right: tuple[str, ...], trial: Trial) -> Slip:
         before, after, what = (text.replace("'", '"') for text in (before, after, what))
     where = f"{near(code.co_filename) or code.co_filename}:{line}"
     return Slip(where, before, after, what, right, len(right) == len(trial.failing))
+
+
+def _named(candidate: Candidate) -> str:
+    """Say what at hand is 2.0, or 0.5, where that is the factor that is forgotten; a size is so by chance."""
+    if candidate.what not in (TWO, HALF):
+        return ""
+    for donor in candidate.setting.donors:
+        value = candidate.setting.value(donor)
+        if isinstance(value, float) and value in (2.0, 0.5):
+            return f" ({ast.unparse(donor)} is {value:g})"
+    return ""

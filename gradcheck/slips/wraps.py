@@ -11,13 +11,13 @@ from gradcheck.slips.influence import is_unit
 from gradcheck.slips.places import Place, written
 from gradcheck.slips.setting import Change, Setting
 
-_TWO = "is a factor 2 forgotten"
-_HALF = "is a factor 1/2 forgotten"
+TWO = "is a factor 2 forgotten"
+HALF = "is a factor 1/2 forgotten"
 # What may be forgotten around e; np is the library's own name.
 _BOTH = (
     ("-e", "is a minus forgotten"),
-    ("2 * e", _TWO),
-    ("e / 2", _HALF),
+    ("2 * e", TWO),
+    ("e / 2", HALF),
     ("1 - e", "is 1 minus it forgotten"),
     ("e ** 2", "is a square forgotten"),
     ("np.exp(e)", "is the exponential forgotten (a logarithm is at hand)"),

@@ -198,6 +198,30 @@ def args():
     assert "is a factor 2 forgotten" in note
 
 
+def test_a_setting_that_is_one_half_is_named_where_a_factor_of_one_half_is_forgotten(tmp_path):
+    text = """
+import numpy as np
+x = np.random.default_rng(0).normal(size=(5, 3))
+params = {"w": np.ones(3)}
+class Swish:
+    beta = 0.5
+def loss(p):
+    y = x * p["w"]
+    return np.sum(y / (1 + np.exp(-Swish.beta * y)))
+def gradient(p):
+    y = x * p["w"]
+    s = 1 / (1 + np.exp(-Swish.beta * y))
+    return {"w": ((s + y * s * (1 - s)) * x).sum(0)}
+def args():
+    return (loss, params), {"gradient": gradient}
+"""
+    (note,) = told(verified(tmp_path, text)[0])
+    assert (
+        "is a factor 1/2 forgotten (Swish.beta is 0.5)" in note
+        or "is the factor Swish.beta forgotten" in note
+    )
+
+
 LOOPING = """
 import numpy as np
 params = {"x": np.array([1.5, 2.5])}
