@@ -26,9 +26,10 @@ import numpy as np
 import reference_impl
 from benchmarks.calibration_functions import FUNCTIONS, Function
 from cases import ALL_FAMILIES, Case, generate
-from gradcheck.examination import Examination, Probe, Pulled
+from gradcheck.examination import Examination
 from gradcheck.locate import entry_direction
 from gradcheck.numerical import directions
+from gradcheck.probes import Probe, Pulled
 from gradcheck.subjects.engine import widened
 
 Array = Any

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcheck.examination import Examination, Pulled
+from gradcheck.examination import Examination
 from gradcheck.judge import Tolerance
 from gradcheck.locate import Entries, entry_direction, entry_probe
 from gradcheck.numerical import directions, stairs
 from gradcheck.numerical.crossings import cross
+from gradcheck.probes import Pulled
 from gradcheck.subjects.base import Array
 
 # Of several wrong entries, this many of the worst are confirmed.

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from gradcheck.diagnose import Contributions
-from gradcheck.examination import Examination, Pulled
+from gradcheck.examination import Examination
 from gradcheck.numerical import directions
+from gradcheck.probes import Pulled
 from gradcheck.standins import Cotangents, stand_ins
 from gradcheck.subjects.base import Array
 

@@ -17,9 +17,10 @@ from itertools import combinations
 
 import numpy as np
 
-from gradcheck.examination import Examination, Pulled
+from gradcheck.examination import Examination
 from gradcheck.numerical import directions, roundoff
 from gradcheck.numerical.line import total
+from gradcheck.probes import Pulled
 from gradcheck.subjects.base import Array
 
 # The step of one-sided quotients: this power of epsilon (1e-6 in float64), in units of each leaf's size.

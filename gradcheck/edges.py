@@ -10,10 +10,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from gradcheck.examination import Examination, Pulled
+from gradcheck.examination import Examination
 from gradcheck.locate import entry_direction
 from gradcheck.numerical import roundoff
 from gradcheck.numerical.line import Line, flatten, total
+from gradcheck.probes import Pulled
 
 ENDLESS = "the slope grows with every smaller step, to no end: no finite number is a derivative there"
 # Steps, in units of an entry's scale: each a sixteenth of the last, the least above what is mostly rounding.

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.examination import Examination, Pulled
+from gradcheck.examination import Examination
 from gradcheck.locate import Entries, examine
 from gradcheck.numerical.together import Together
+from gradcheck.probes import Pulled
 from gradcheck.progress import Watch
 from gradcheck.report.words import duration
 
@@ -137,7 +138,7 @@ def _settle(
         claimed = (np.conj(gradient) * moves).real
         moved = exam.subject.epsilon * abs(gradient * value.reshape(-1)[chosen])  # rounding theta + t v
         found = lines.estimates(_at(exam, batched, chosen, moves), claimed, moved)
-        noise = exam.rounding_of_entries(name, chosen, scales, abs(claimed))
+        noise = exam.rounding.of_entries(name, chosen, scales, abs(claimed))
         for row, estimate in enumerate(found):
             if estimate is None or not estimate.resolved:
                 settled[row] = False

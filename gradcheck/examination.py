@@ -6,11 +6,10 @@ report are complete and base values are shared by all probes.
 
 from __future__ import annotations
 
-import functools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -20,82 +19,23 @@ from gradcheck.numerical import directions, roundoff
 from gradcheck.numerical.derivative import along
 from gradcheck.numerical.estimate import Estimate
 from gradcheck.numerical.line import Line, Vector, finite_mask, flatten, total
-from gradcheck.subjects.base import Array, KnowsRounding, Subject
+from gradcheck.probes import Probe, Pulled
+from gradcheck.rounding import Rounding
+from gradcheck.subjects.base import Array, Subject
 
-# No power of two: scaling by one changes no rounding error. Used to see the rounding of a backward pass.
-SCALE = 1.37
 _OUTPUT_SPAN = 1e4
 # How far small outputs go is seen where leaves are moved by this share of their own size.
 _FAR = 0.1
-_UNMEASURED = 64.0
 # An error bar beyond this share of the smallest leaf's gradient is worth two more evaluations: at less, one
 # direction sees an error of 2e-7 in any leaf with 99.9% probability.
 _WANTED = 1e-10
-# More evaluations than these are only made where the first rungs and the second opinion leave something open.
-_QUICK = 7
-# What rounding does to gradients of formats coarser than this has a say in whether they are right.
-_FINE = 1e-9
-
-
-@dataclass(frozen=True)
-class Pulled:
-    """A cotangent u and the claimed gradients of <u, outputs>, in NumPy.
-
-    ``missing`` leaves got no gradient (taken as zeros), ``misshapen`` ones a wrong shape (left out),
-    ``finite`` masks the finite entries of those that hold others (taken as zeros and never moved). ``raw``
-    has the gradients of misshapen and not finite leaves as they were given. ``sizes`` are kept by
-    ``Examination.size``.
-    """
-
-    cotangents: list[Array]
-    flat: Vector
-    gradients: dict[str, np.ndarray]
-    missing: frozenset[str] = frozenset()
-    misshapen: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    finite: Mapping[str, np.ndarray] = field(default_factory=dict)
-    raw: Mapping[str, np.ndarray] = field(default_factory=dict)
-    sizes: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A claimed directional derivative beside its estimate.
-
-    ``parts`` holds, per leaf, its share of the claimed value and the share's typical size.
-    ``noise`` bounds the rounding error of the claimed value. The direction itself is not kept: it is as large
-    as the leaves. ``direction`` draws it again, for suspect probes of whole leaves.
-    """
-
-    claimed: float
-    estimate: Estimate
-    noise: float
-    parts: Mapping[str, tuple[float, float]]
-    pulled: Pulled
-    direction: Callable[[], Mapping[str, Array]] | None = None
-
-    @property
-    def uncertainty(self) -> float:
-        """What the two numbers may differ by without either being wrong."""
-        return self.estimate.uncertainty + self.noise
-
-    @cached_property
-    def discrepancy(self) -> float:
-        """How far the claimed value lies outside what the estimate admits."""
-        return self.estimate.distance(self.claimed)
-
-    @cached_property
-    def size(self) -> float:
-        """The typical size of the claimed value: root of the summed squares of its terms."""
-        return float(np.hypot.reduce([size for _, size in self.parts.values()] or [0.0]))
-
-    @property
-    def suspect(self) -> bool:
-        """Whether claimed and estimate differ by more than their error bars."""
-        return not self.estimate.resolved or self.discrepancy > self.uncertainty
 
 
 class Examination:
-    """See the module. ``generator`` is the only source of randomness."""
+    """See the module. ``generator`` is the only source of randomness.
+
+    ``magnitude`` is the size of <u, outputs>, in which rounding errors are counted.
+    """
 
     def __init__(self, subject: Subject, seed: int) -> None:
         self.subject = subject
@@ -105,14 +45,13 @@ class Examination:
         self._seconds: list[float] = []
         self.seconds_per_pull = 0.0
         self._look_at_base()
-        self.deviations: dict[str, float] = {}
-        self._rounding: dict[str, np.ndarray] = {}
-        self._unscaled: Pulled | None = None
-        self._doubt: Mapping[str, np.ndarray] | None = None
+        self.rounding = Rounding(self)
         self.variables = subject.variables
         self.values = {name: directions.to_numpy(value) for name, value in self.variables.items()}
-        self.scales = {name: directions.scale(value) for name, value in self.values.items()}
-        self.largest = {name: directions.largest(value) for name, value in self.values.items()}
+        self.scales: dict[str, np.ndarray | float] = {}
+        self.largest: dict[str, float] = {}
+        for name, value in self.values.items():
+            self.scales[name], self.largest[name] = directions.extent(value)
 
     def _look_at_base(self) -> None:
         self.outputs = self._evaluate({})
@@ -121,6 +60,7 @@ class Examination:
         self.outside = 0 if self.defined is None else int((~self.defined).sum())
         if self.defined is not None:
             self.base = self.base[self.defined]
+        self.magnitude = float(abs(self.base).max()) if self.base.shape[0] else 0.0
 
     def _evaluate(self, values: Mapping[str, Array]) -> list[Array]:
         self.forward_evaluations += 1
@@ -158,7 +98,7 @@ class Examination:
             else [_where_finite(u, out) for u, out in zip(drawn, self.outputs, strict=True)]
         )
 
-    @functools.cached_property
+    @cached_property
     def sizes(self) -> list[float]:
         """The size of each output: its largest entry, or how far that goes where it is none but rounding.
 
@@ -216,48 +156,6 @@ class Examination:
             raw,
         )
 
-    def check_linearity(self, pulled: Pulled) -> None:
-        """Pull back a scaled cotangent: at once, or where backward is linear anyway, once it matters.
-
-        Then only the rounding of the gradients is to be seen, which is asked for where a probe is off or
-        entries are looked at.
-        """
-        if self.subject.fixed_cotangent:
-            return
-        self._unscaled = pulled
-        if not self.subject.is_linear or self.subject.precision > _FINE:
-            self._learn_rounding()
-
-    @property
-    def rounding(self) -> Mapping[str, np.ndarray]:
-        """How far each entry of a leaf's gradient is from linear in the cotangent, where measured."""
-        if self._unscaled is not None:
-            self._learn_rounding()
-        return self._rounding
-
-    def _learn_rounding(self) -> None:
-        """Pull back a scaled cotangent, and remember how far each entry is from linear.
-
-        ``deviations`` are, per leaf, the largest as a share of what moving the entry by its own magnitude
-        changes in the outputs: rounding where backward is linear, more where it is not.
-        """
-        pulled, self._unscaled = self._unscaled, None
-        if pulled is None:
-            return
-        again = self.pull([u * SCALE for u in pulled.cotangents])
-        sizes = [_largest_product(g, self.scales[name]) for name, g in pulled.gradients.items()]
-        whole = max([self.magnitude, *sizes])
-        pulling = float(abs(pulled.flat).max()) if pulled.flat.shape[0] else 0.0
-        for name, gradient in pulled.gradients.items():
-            other = again.gradients.get(name)
-            if other is not None and gradient.size:
-                self._rounding[name] = rounding = _apart(other, gradient)
-                largest = directions.largest(gradient)
-                # a gradient may be a small difference of terms of the size of the cotangent
-                noise = 1e4 * self.subject.epsilon * max(whole, pulling * self.largest[name])
-                beyond = _largest_product(rounding, self.scales[name]) > noise
-                self.deviations[name] = float(rounding.max()) / largest if beyond and largest > 0 else 0.0
-
     def probe(self, pulled: Pulled, names: Sequence[str], *, climb: bool = True) -> Probe:
         """Compare along a random direction over the named leaves, moved together."""
         state = self.generator.bit_generator.state
@@ -313,14 +211,12 @@ class Examination:
             input_noise=epsilon * weight,
             wanted=_WANTED * min((size for _, size in parts.values() if size > 0), default=np.inf),
         )
-        probe = Probe(claimed, estimate, self._noise(parts, moved, self._rounding), parts, pulled)
-        if (probe.suspect or estimate.evaluations > _QUICK) and self._settles_grad_mode():
+        probe = Probe(claimed, estimate, self.rounding.along(parts, moved), parts, pulled)
+        if (probe.suspect or estimate.kink or estimate.noise) and self._settles_grad_mode():
             return self.along(pulled, direction, climb=climb, blind=blind)
         if not probe.suspect or not parts:
             return probe
-        probe = replace(probe, noise=self._noise(parts, moved, self.rounding))
-        doubts = [directions.inner(self.rounding_in_doubt(name), np.abs(v))[1] for name, v in moved.items()]
-        return replace(probe, noise=probe.noise + float(np.hypot.reduce(doubts)))
+        return replace(probe, noise=self.rounding.at_most(parts, moved))
 
     def _settles_grad_mode(self) -> bool:
         """Have a subject that runs without grad on trial compare; whether it has to be asked anew."""
@@ -330,31 +226,6 @@ class Examination:
         before, with_grad = self.outputs, self.subject.needs_grad_mode  # type: ignore[attr-defined]
         self._look_at_base()
         return with_grad or not all(map(_equal, before, self.outputs))
-
-    def _noise(
-        self,
-        parts: Mapping[str, tuple[float, float]],
-        moved: Mapping[str, Array],
-        measured: Mapping[str, np.ndarray],
-    ) -> float:
-        """Return a bound on the rounding of the claimed value, from what was measured of its leaves."""
-        roundings = [
-            self._rounding_along(measured.get(name), moved[name], size) for name, (_, size) in parts.items()
-        ]
-        noise = float(np.hypot.reduce(roundings)) if roundings else 0.0
-        unmeasured = any(name not in measured for name in parts)
-        return noise + (_UNMEASURED * self.subject.precision * self.magnitude if unmeasured else 0.0)
-
-    def rounding_in_doubt(self, name: str) -> np.ndarray:
-        """Return what rounding on the way may do to a leaf's gradient, zeros where nobody can tell.
-
-        It takes the subject some backward passes, so it is asked only where a discrepancy is in doubt.
-        """
-        if self._doubt is None:
-            self._doubt = self.subject.rounding() if isinstance(self.subject, KnowsRounding) else {}
-        found = self._doubt.get(name)
-        rounding: np.ndarray = np.zeros(self.values[name].shape) if found is None else _UNMEASURED * found
-        return rounding
 
     def residual(self, pulled: Pulled, direction: Mapping[str, Array]) -> tuple[float, float]:
         """Return <claimed - true, v> from one central difference, and a rough bound on its error.
@@ -372,40 +243,14 @@ class Examination:
         noise = (roundoff.floor(self.base, pulled.flat, epsilon) + epsilon * size) / step + 4 * step**2 * size
         return sum(part for part, _ in parts) - total(line.weighted(right - left)) / (2 * step), noise
 
-    def _rounding_along(self, rounding: np.ndarray | None, v: Array, size: float) -> float:
-        """Return three standard deviations of <the gradient's rounding, v>, at most a small share."""
-        precision = self.subject.precision
-        if rounding is None:  # not measured: what a sum of some hundred rounded terms has
-            return _UNMEASURED * precision * size
-        # The rounding has a size and no phase: imaginary directions see it as real ones do.
-        moved = np.abs(v) if np.iscomplexobj(v) else v
-        spread = 3 * directions.inner(rounding, moved)[1]
-        limit = float(np.sqrt(self.subject.epsilon)) * size
-        return min(spread, max(limit, 1e3 * precision * self.magnitude)) + 2 * precision * size
-
-    def rounding_of_entries(
-        self, name: str, flat: np.ndarray, scales: np.ndarray, sizes: np.ndarray
-    ) -> np.ndarray:
-        """Return the same for single entries, each moved by its scale; ``sizes`` are the products' own."""
-        precision = self.subject.precision
-        if name not in self.rounding:
-            in_doubt = self.rounding_in_doubt(name).reshape(-1)[flat] * scales
-            unmeasured: np.ndarray = _UNMEASURED * precision * (sizes + self.magnitude) + in_doubt
-            return unmeasured
-        spread = 3 * self.rounding[name].reshape(-1)[flat] * scales
-        limit = np.maximum(float(np.sqrt(self.subject.epsilon)) * sizes, 1e3 * precision * self.magnitude)
-        rounded: np.ndarray = np.minimum(spread, limit) + 2 * precision * sizes
-        return rounded
-
-    def _moved_weight(self, name: str, pulled: Pulled, v: Array) -> float:
+    def _moved_weight(self, name: str, pulled: Pulled, v: np.ndarray) -> float:
         """Return the norm of gradient times value over the entries that a direction moves.
 
         Times epsilon it is what rounding theta + t v does to <u, y>, however short v happens to be.
         """
-        moved = directions.to_numpy(v).reshape(-1)
-        gradient, value = pulled.gradients[name].reshape(-1), self.values[name].reshape(-1)
-        if np.count_nonzero(moved) < moved.size:
-            where = np.flatnonzero(moved)
+        gradient, value = pulled.gradients[name], self.values[name]
+        if np.count_nonzero(v) < v.size:
+            where = np.nonzero(v)
             gradient, value = gradient[where], value[where]
         return directions.norm(gradient, value)
 
@@ -414,11 +259,6 @@ class Examination:
         if name not in pulled.sizes:
             pulled.sizes[name] = directions.norm(pulled.gradients[name], self.scales[name])
         return pulled.sizes[name]
-
-    @cached_property
-    def magnitude(self) -> float:
-        """The size of <u, outputs>, in which rounding errors are counted."""
-        return float(abs(self.base).max()) if self.base.shape[0] else 0.0
 
     def elsewhere(
         self, pulled: Pulled, direction: Mapping[str, Array], offset: Mapping[str, Array]
@@ -458,22 +298,6 @@ def _equal(one: Array, other: Array) -> bool:
     """Whether two outputs hold the same numbers in the same places, NaN among them or not."""
     a, b = directions.to_numpy(one), directions.to_numpy(other)
     return bool(np.array_equal(a, b, equal_nan=True))
-
-
-def _largest_product(values: np.ndarray, scale: np.ndarray | float) -> float:
-    """Return the largest magnitude of values times scale."""
-    if isinstance(scale, np.ndarray):
-        return directions.largest(values * scale)
-    return scale * directions.largest(values)
-
-
-def _apart(again: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """Return how far each entry of the gradient of a scaled cotangent is from that of the cotangent."""
-    difference = np.asarray(again / SCALE)
-    difference -= gradient
-    if difference.dtype.kind == "c":
-        return np.abs(difference)
-    return np.asarray(np.abs(difference, out=difference))
 
 
 def _split(gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -20,7 +20,7 @@ from gradcheck.report.records import Diagnosis, Evidence, ParameterResult, Verdi
 _LISTED = 8
 _POINTS = 400
 # Seconds for a search of the source, where numbers name the mistake, and where they do not.
-_SEARCHED, _SEARCHED_WELL = 0.3, 1.5
+_SEARCHED, _SEARCHED_WELL = 0.5, 4.0
 # What takes longer, in seconds, cannot be run often enough for that.
 _SLOW = 0.1
 _CELLS = 32
@@ -97,12 +97,17 @@ def story(found: Findings, located: bool = False) -> tuple[str, ...]:
 def _discrepancy(outcome: Outcome, finding: Finding) -> Discrepancy:
     name, value = finding.name, outcome.exam.values[finding.name]
     pulled = outcome.pulls[0]
-    if name in pulled.misshapen:
-        return _misshapen(outcome, name)
+    few = value.size <= min(
+        _RESHAPED, affordable_entries(outcome.exam.seconds_per_evaluation, _RESHAPED_SECONDS)
+    )
+    undefined = name in pulled.finite and finding.verdict is Verdict.FAIL and not outcome.exam.outside
+    if name in pulled.misshapen or (undefined and few):
+        return _estimated(outcome, name, few)
     laid = field_of(outcome, finding) if finding.verdict is Verdict.FAIL else None
     if laid is None:
         gradient = pulled.gradients[name]
         return Discrepancy(name, pulled.raw.get(name, gradient), gradient, value=value)
+    laid = _without_kinks(finding, laid)
     if outcome.exam.outside and name in pulled.finite:  # where outputs are no numbers, nothing is owed
         known = laid.known & pulled.finite[name]
         return Discrepancy(name, laid.claimed, laid.expected, laid.uncertainty, value, known)
@@ -110,13 +115,23 @@ def _discrepancy(outcome: Outcome, finding: Finding) -> Discrepancy:
     return Discrepancy(name, claimed, laid.expected, laid.uncertainty, value, laid.known)
 
 
-def _misshapen(outcome: Outcome, name: str) -> Discrepancy:
-    """Estimate a few hundred entries, to see whether the values are right but for the shape."""
+def _without_kinks(finding: Finding, laid: Field) -> Field:
+    """Leave out entries at kinks, where any of several numbers is right, if others are wrong."""
+    entries = finding.entries
+    if entries is None or not entries.kink.any():
+        return laid
+    bent = np.zeros(laid.claimed.shape, bool)
+    bent.reshape(-1)[entries.flat[entries.kink]] = True
+    return replace(laid, known=laid.known & ~bent) if (laid.wrong & ~bent).any() else laid
+
+
+def _estimated(outcome: Outcome, name: str, few: bool) -> Discrepancy:
+    """Estimate up to a few hundred entries, to see what is right but for the shape, or for NaN."""
     exam, pulled = outcome.exam, outcome.pulls[0]
     value, raw = exam.values[name], pulled.raw[name]
     expected: np.ndarray = np.zeros(value.size, value.dtype)
     uncertainty: np.ndarray = np.full(value.size, np.inf)
-    if value.size <= min(_RESHAPED, affordable_entries(exam.seconds_per_evaluation, _RESHAPED_SECONDS)):
+    if few:
         zeros = replace(pulled, gradients={**pulled.gradients, name: np.zeros(value.shape)})
         entries = examine(exam, zeros, name, np.arange(value.size), exact=True)
         expected, uncertainty = entries.expected, entries.uncertainty

@@ -10,10 +10,11 @@ import numpy as np
 
 from gradcheck import edges, judge
 from gradcheck.confirmation import confirm
-from gradcheck.examination import Examination, Probe, Pulled
+from gradcheck.examination import Examination
 from gradcheck.judge import Tolerance
 from gradcheck.locate import Entries
 from gradcheck.numerical import directions
+from gradcheck.probes import Probe, Pulled
 from gradcheck.report.records import VANISHES, Comparison, Coverage, ParameterResult, Verdict
 
 NUMERICAL = "finite differences"
@@ -39,6 +40,7 @@ class Finding:
     ``endless``: inconclusive because some entry, which claims a number, has a slope that has no end.
     ``steep``: some entries have a slope so steep that it tells nothing of what is claimed, nor do directions.
     ``imprecise``: it passes with errors that no rounding in its own format explains, as a note says.
+    ``holds_constant``: it is meant for values held constant which the leaf moves, and passes as such.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Finding:
     by_directions: bool = False
     endless: bool = False
     imprecise: bool = False
+    holds_constant: bool = False
     steep: bool = False
     message: str = ""
     notes: list[str] = field(default_factory=list)
@@ -255,7 +258,7 @@ def from_entries(
 
 def _is_rounded_to_single(exam: Examination, name: str, largest: float) -> bool:
     """Whether the claimed gradient itself, as far as it is known to be rounded, is so to single precision."""
-    rounding, epsilon = exam.rounding.get(name), exam.subject.epsilon
+    rounding, epsilon = exam.rounding.measured.get(name), exam.subject.epsilon
     if rounding is None or epsilon >= judge.SINGLE:
         return False
     return judge.like_rounding(rounding, np.full(rounding.shape, _DOUBLE * epsilon * largest), largest)

@@ -7,6 +7,7 @@ makes harder is accounted for by u.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -51,6 +52,7 @@ TOLERANCES = {
 SINGLE = 2.0**-23
 
 
+@functools.cache
 def tolerance(dtype: str, rtol: float | None = None, atol: float | None = None) -> Tolerance:
     """Return the table's tolerance for a dtype, with what the user asked for in its place."""
     default = TOLERANCES.get(dtype, TOLERANCES["float64"])
@@ -61,6 +63,7 @@ def tolerance(dtype: str, rtol: float | None = None, atol: float | None = None) 
     )
 
 
+@functools.cache
 def coarser(*dtypes: str) -> str:
     """Return the dtype of the widest tolerance."""
     return max(dtypes, key=lambda dtype: tolerance(dtype).relative)

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gradcheck.examination import Examination, Probe, Pulled
+from gradcheck.examination import Examination
 from gradcheck.numerical import directions
+from gradcheck.probes import Probe, Pulled
 from gradcheck.subjects.base import Array
 
 # Above this many suspect ranges at once the errors are dense: sample instead of searching on.

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcheck import ties
-from gradcheck.examination import Examination, Probe
+from gradcheck.examination import Examination
 from gradcheck.numerical import directions
 from gradcheck.numerical.crossings import Crossed, cross
+from gradcheck.probes import Probe
 from gradcheck.subjects.base import Array
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ class Options:
         Raises:
             UsageError: for an unknown option (naming the nearest) or a value that cannot be used.
         """
-        return cls().replace(**given)
+        return _DEFAULT.replace(**given)
 
     def replace(self, **given: Any) -> Options:
         """Return these options with the given ones, checked, in their place. Raises as ``of`` does."""
@@ -69,13 +69,12 @@ class Options:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options that differ from their defaults as JSON-ready data, for the report."""
-        default = Options()
-        changed = {
-            item.name: getattr(self, item.name)
-            for item in dataclasses.fields(self)
-            if getattr(self, item.name) != getattr(default, item.name)
-        }
+        own, default = vars(self), vars(_DEFAULT)
+        changed = {name: value for name, value in own.items() if value != default[name]}
         return {name: _PLAIN.get(name, _itself)(value) for name, value in changed.items()}
+
+
+_DEFAULT = Options()
 
 
 def _order(value: object) -> int:

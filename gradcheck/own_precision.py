@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from gradcheck import judge
-from gradcheck.examination import Examination, Pulled
+from gradcheck.examination import Examination
 from gradcheck.numerical import directions
+from gradcheck.probes import Pulled
 from gradcheck.report.records import Verdict
 from gradcheck.subjects.torch import TorchSubject, layout
 

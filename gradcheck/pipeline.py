@@ -14,16 +14,18 @@ import numpy as np
 
 from gradcheck import edges, findings, judge, power, suspects, ties
 from gradcheck.every import Tally, examine_every
-from gradcheck.examination import SCALE, Examination, Probe, Pulled
+from gradcheck.examination import Examination
 from gradcheck.findings import Finding
 from gradcheck.judge import SINGLE, Tolerance
 from gradcheck.locate import Entries, entry_probe
 from gradcheck.numerical import roundoff
-from gradcheck.numerical.derivative import line_step
+from gradcheck.numerical.line import line_step
 from gradcheck.options import Options
+from gradcheck.probes import Probe, Pulled
 from gradcheck.progress import Watch
 from gradcheck.report.records import Verdict
 from gradcheck.report.words import counted
+from gradcheck.rounding import SCALE
 from gradcheck.screening import Screening, screen
 from gradcheck.subjects.base import Subject
 
@@ -98,7 +100,7 @@ def examine_subject(
         name: _above_nothing(exam, pulled, name, judge.tolerance(dtypes[name], options.rtol, options.atol))
         for name in exam.values
     }
-    exam.check_linearity(pulled)
+    exam.rounding.check_linearity(pulled)
     known = [name for name, value in exam.values.items() if name in pulled.gradients and value.size]
     budget = min(_HALVING, int(_HALVING_SECONDS / max(exam.seconds_per_evaluation, 1e-6)))
     screening = screen(exam, pulled, {name: tolerances[name] for name in known}, budget)
@@ -219,7 +221,7 @@ def _every_entry(exam: Examination, name: str, watch: Watch, tally: Tally, pulle
 
 def _structure(outcome: Outcome) -> None:
     """Judge what is wrong with a gradient before its numbers: missing, misshapen, not finite, not linear."""
-    pulled, deviations = outcome.pulls[0], outcome.exam.deviations
+    pulled, deviations = outcome.pulls[0], outcome.exam.rounding.deviations
     for name, finding in outcome.findings.items():
         if name in pulled.misshapen:
             shape, true = pulled.misshapen[name], outcome.exam.values[name].shape

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from gradcheck import findings
 from gradcheck.every import Tally, examine_every
-from gradcheck.examination import Probe
 from gradcheck.findings import Finding
 from gradcheck.numerical import directions, roundoff
-from gradcheck.numerical.derivative import line_step
+from gradcheck.numerical.line import line_step
+from gradcheck.probes import Probe
 from gradcheck.progress import Watch
 from gradcheck.report.records import Verdict
 

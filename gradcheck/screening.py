@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gradcheck.examination import Examination, Probe, Pulled
+from gradcheck.examination import Examination
 from gradcheck.judge import Tolerance
 from gradcheck.numerical import directions
+from gradcheck.probes import Probe, Pulled
 
 # A residual that is so many times its noise needs no closer look to be one.
 _PLAIN = 10.0
@@ -64,8 +65,8 @@ def _tells_enough(probe: Probe, tolerances: Mapping[str, Tolerance], magnitude: 
     """
     if probe.estimate.kink or not probe.estimate.resolved:
         return False
-    if probe.suspect:
-        return True  # that something is wrong
+    if probe.suspect or not probe.uncertainty:
+        return True  # that something is wrong, or that the outputs of zeros stay zeros
     for name, tolerance in tolerances.items():
         size = probe.parts[name][1]
         scale = size if size > probe.uncertainty else probe.size or magnitude

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcheck import edges, findings
-from gradcheck.examination import Examination, Pulled
+from gradcheck.examination import Examination
 from gradcheck.findings import Finding
 from gradcheck.locate import Entries, affordable_entries, examine, locate
+from gradcheck.probes import Pulled
 from gradcheck.report.records import Verdict
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ import numpy as np
 
 from gradcheck import coupling, findings
 from gradcheck.coupling import Place
-from gradcheck.examination import Examination, Probe
+from gradcheck.examination import Examination
 from gradcheck.locate import affordable_entries, examine
 from gradcheck.numerical import directions
+from gradcheck.probes import Probe
 from gradcheck.report.records import Verdict
 from gradcheck.subjects.base import Array
 

@@ -59,7 +59,9 @@ def explain_shares(subject: TorchSubject, shares: Sequence[float]) -> bool:
 def _error(outcome: Outcome, name: str) -> float:
     """Return the error as a share of the largest entry; infinity where it is no matter of numbers."""
     finding = outcome.findings[name]
-    nonlinear = outcome.exam.deviations.get(name, 0.0) if finding.message.startswith(NOT_LINEAR) else 0.0
+    nonlinear = (
+        outcome.exam.rounding.deviations.get(name, 0.0) if finding.message.startswith(NOT_LINEAR) else 0.0
+    )
     if (finding.message and not nonlinear) or finding.tied is not None or name in outcome.pulls[0].missing:
         return float("inf")
     return max(_of_numbers(finding), nonlinear)

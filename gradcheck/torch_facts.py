@@ -11,10 +11,10 @@ import torch
 
 from gradcheck import contributions
 from gradcheck.diagnose import Facts
-from gradcheck.examination import Pulled
 from gradcheck.explanation import numbers_among, numbers_of
 from gradcheck.numerical import directions
 from gradcheck.pipeline import Outcome
+from gradcheck.probes import Pulled
 from gradcheck.slips.record import Rerun
 from gradcheck.subjects.torch import TorchSubject
 
@@ -68,7 +68,7 @@ def _rerun(outcome: Outcome) -> Rerun | None:
             if not tensor.detach().equal(before[name]):
                 tensor.detach().copy_(before[name])
 
-    return Rerun(gradients, lambda: subject.evaluate(dict(before)), restore)
+    return Rerun(gradients, lambda: subject.evaluate(dict(before)), restore=restore)
 
 
 def of_cotangents(outcome: Outcome, outputs: Sequence[str]) -> dict[str, Any]:

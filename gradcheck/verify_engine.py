@@ -13,6 +13,7 @@ import numpy.typing as npt
 from gradcheck import explanation, findings, judge
 from gradcheck.diagnose import Facts
 from gradcheck.engines.base import Engine, call_engine
+from gradcheck.engines.own_format import in_own_format
 from gradcheck.judge import Tolerance
 from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
@@ -31,6 +32,7 @@ def verify_engine(case: Any, engine: Engine, options: Options, *, arbitrate: boo
     ``arbitrate`` says whether every operation is heard before a discrepancy at kinks is believed.
     """
     start = time.perf_counter()
+    case, narrow = in_own_format(case, engine)
     subject = EngineSubject(case, engine)
     dtypes = {name: str(value.dtype) for name, value in case.values.items()}
     outcome = examine_subject(subject, options, dtypes)
@@ -54,7 +56,7 @@ def verify_engine(case: Any, engine: Engine, options: Options, *, arbitrate: boo
         cost=Cost(outcome.exam.forward_evaluations, 1, time.perf_counter() - start),
         seed=options.seed,
         message=value_notes,
-        notes=tuple(outcome.notes),
+        notes=(*outcome.notes, *filter(None, [narrow])),
         options=options.to_dict(),
     )
 
@@ -136,11 +138,21 @@ def _result(
     for label, gradients in others.items():
         compared = compare(label, claimed, np.asarray(gradients[name]), tol, subject.precision)
         if compared is not None and compared.verdict is Verdict.FAIL:
-            rounded = outcome.exam.rounding_in_doubt(name)
+            rounded = outcome.exam.rounding.in_doubt(name)
             compared = compare(label, claimed, np.asarray(gradients[name]), tol, subject.precision, rounded)
         if compared is not None:
             comparisons[label] = compared
-    return _odd_one_out(replace(result, comparisons=comparisons))
+    return _odd_one_out(_vouched_for(replace(result, comparisons=comparisons), subject))
+
+
+def _vouched_for(result: ParameterResult, subject: EngineSubject) -> ParameterResult:
+    """Take the other witnesses' word where rounding to a narrow format hides what differences show."""
+    others = [c.verdict for label, c in result.comparisons.items() if label in (AUTOGRAD, REFERENCE)]
+    narrow = subject.precision > float(np.finfo(np.float64).eps)
+    if result.verdict is not Verdict.INCONCLUSIVE or not narrow or others != [Verdict.PASS] * 2:
+        return result
+    note = "finite differences do not resolve it; autograd and the reference agree with the claimed gradient"
+    return replace(result, verdict=Verdict.PASS, message="", notes=(*result.notes, note))
 
 
 def compare(

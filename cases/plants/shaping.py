@@ -10,6 +10,12 @@ from cases.plants.planting import Planting
 
 
 def _transpose(b: Growing) -> str:
+    if (
+        b.edges and b.choices.boolean()
+    ):  # an order that is its own inverse hides that the inverse is forgotten
+        a = operand(b, least=3)
+        last = len(b.shape(a)) - 1
+        return b.apply("transpose", a, axes=(last, *range(last)))
     a = operand(b)
     axes = None if b.choices.boolean(0.3) else permutation(b.choices, len(b.shape(a)))
     if axes and b.rarely(0.3):

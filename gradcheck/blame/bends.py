@@ -8,9 +8,8 @@ halves with the step; at a kink it stays.
 from __future__ import annotations
 
 from gradcheck.numerical import kinks, roundoff
-from gradcheck.numerical.derivative import line_step
 from gradcheck.numerical.kinks import Interval
-from gradcheck.numerical.line import Line
+from gradcheck.numerical.line import Line, line_step
 
 # Second differences that shrink by less than this, and are at least this share of the steepest slope.
 _STAYS = 0.8

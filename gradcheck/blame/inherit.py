@@ -46,7 +46,14 @@ def _cut(name: str, guilty: Blame) -> Diagnosis:
         f"{name}'s gradient lacks the part that goes through {guilty.operation}{place}: from there on the "
         "value counts as a constant."
     )
+    if _on_purpose(guilty):
+        message += f" If it is meant to, declare it: allow={{{name!r}: 'held constant'}}."
     return Diagnosis("missing-term", message, 1.0, _details(guilty))
+
+
+def _on_purpose(guilty: Blame) -> bool:
+    """Whether the path is cut by what is there to cut it."""
+    return guilty.operation in ("Tensor.detach", "Tensor.detach_") or "without grad mode" in guilty.message
 
 
 def _declared(name: str, diagnosis: Diagnosis) -> Diagnosis:

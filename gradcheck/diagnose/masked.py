@@ -75,8 +75,8 @@ def _conditions(sample: Sample, scene: Scene) -> Iterator[tuple[Condition, int]]
     for name, array in scene.known_arrays(sample.name).items():
         at = _labelled(sample, np.asarray(array))
         if at is not None:
-            words = f"the index along the last axis is that in {name}"
-            yield Condition(words, at, 3.7, _OWN), sample.true.size
+            for words, mask in ((f"that in {name}", at), (f"not that in {name}", ~at)):
+                yield Condition(f"the index along the last axis is {words}", mask, 3.7, _OWN), at.size
         full = _aligned(np.asarray(array), sample.shape)
         if full is None or full.dtype.kind == "c":
             continue

@@ -52,7 +52,8 @@ def unexplained(sample: Sample, nearest: Hypothesis | None) -> Diagnosis:
         largest = float(np.abs(sample.true).max())
         parts.append(
             f"all entries agree to {-math.log10(small):.1f} digits of the largest or more: if it is "
-            "approximate by design (an adjoint equation, an iterative solver), give "
+            "approximate by design (an adjoint equation, an iterative solver, a log(p + 1e-8) of which the "
+            "gradient leaves out the 1e-8), give "
             f"rtol={_rounded_up(small)}, atol={_rounded_up(small * largest)}"
         )
     if nearest is not None and nearest.fit.share >= 0.9:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck.engines.base import Answer, Engine, UnsupportedError, call_engine, require_engine
+from gradcheck.engines.own_format import held_format
 from gradcheck.engines.reference import ReferenceEngine
 from gradcheck.engines.samples import SAMPLES, Sample
 from gradcheck.engines.weighting import can_weigh, random_cotangent, weighted
@@ -27,6 +28,8 @@ from reference_impl import Graph, Node
 Array = npt.NDArray[Any]
 
 TOLERANCE = 1e-9  # relative to the largest entry: float64, a few roundings, no step size anywhere
+# One that holds numbers in float32 may be off by so many roundings, those of the inputs among them.
+_ROUNDINGS = 100.0
 
 
 class NotConforming(AssertionError):
@@ -137,15 +140,16 @@ def compare(engine: Engine, graph: Graph, values: dict[str, Array], what: str) -
     """
     expected = call_engine(ReferenceEngine(), graph, values)
     answer = call_engine(engine, graph, values)
-    _require_close(f"the value of {what}", answer.value, expected.value)
+    tolerance = max(TOLERANCE, _ROUNDINGS * float(np.finfo(held_format(engine)).eps))
+    _require_close(f"the value of {what}", answer.value, expected.value, tolerance)
     for name, gradient in answer.gradients.items():
-        _require_close(f"the gradient of {what} for {name!r}", gradient, expected.gradients[name])
+        _require_close(f"the gradient of {what} for {name!r}", gradient, expected.gradients[name], tolerance)
     return answer
 
 
-def _require_close(what: str, found: Array, expected: Array) -> None:
+def _require_close(what: str, found: Array, expected: Array, tolerance: float) -> None:
     error = np.abs(found - expected)
-    if error.size and error.max() > TOLERANCE * max(1.0, np.abs(expected).max()):
+    if error.size and error.max() > tolerance * max(1.0, np.abs(expected).max()):
         at = np.unravel_index(np.argmax(error), error.shape)
         place = f" at {[int(i) for i in at]}" if at else ""
         raise NotConforming(f"{what} is {found[at]:.12g}{place}, expected {expected[at]:.12g}")

@@ -9,7 +9,7 @@ resolution is what the error bar becomes where the claimed value is wrong.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -39,7 +39,9 @@ def like(template: Array, values: np.ndarray) -> Array:
     if type(template).__module__.startswith("torch"):
         import torch
 
-        dense = torch.from_numpy(np.asarray(values, order="C")).to(template.device, template.dtype)
+        dense = torch.from_numpy(np.asarray(values, order="C"))
+        if dense.dtype is not template.dtype or not template.is_cpu:
+            dense = dense.to(template.device, template.dtype)
         return dense if template.layout is torch.strided else _stored(template, dense)
     if isinstance(template, np.ndarray):
         return values.astype(template.dtype, copy=False)
@@ -62,6 +64,8 @@ def _stored(template: Array, dense: Array) -> Array:
 
 def to_numpy(array: Array) -> np.ndarray:
     """Return a NumPy array in float64, longdouble or complex128 with the same values."""
+    if type(array) is np.ndarray and array.dtype == np.float64:
+        return array
     if type(array).__module__.startswith("torch"):
         import torch
 
@@ -91,17 +95,22 @@ def scale(value: np.ndarray) -> np.ndarray | float:
 
     Zeros then move by the median: beside 1e-9, moving a zero by as little would drown in rounding.
     """
-    return _plain_scale(value) or _scale(value)
+    return extent(value)[0]
 
 
-def _plain_scale(value: np.ndarray) -> float:
-    """Return the root mean square of few real entries of similar size, 0 of others."""
+def extent(value: np.ndarray) -> tuple[np.ndarray | float, float]:
+    """Return a leaf's ``scale`` and its ``largest`` magnitude."""
+    return _plain_extent(value) or (_scale(value), largest(value))
+
+
+def _plain_extent(value: np.ndarray) -> tuple[float, float] | None:
+    """Return the same of few real entries of similar size, None of others."""
     if not 0 < value.size <= _PART or value.dtype.kind == "c":
-        return 0.0
-    flat = value.reshape(-1)
-    magnitude, squares = np.abs(flat), float(np.vdot(flat, flat))  # without a warning where it overflows
-    alike = float(magnitude.max()) <= _SPAN * float(magnitude.min())
-    return math.sqrt(squares / flat.size) if alike and _TINY < squares < _HUGE else 0.0
+        return None
+    magnitude, squares = np.abs(value), float(np.vdot(value, value))  # without a warning where it overflows
+    most = float(magnitude.max())
+    alike = most <= _SPAN * float(magnitude.min()) and _TINY < squares < _HUGE
+    return (math.sqrt(squares / value.size), most) if alike else None
 
 
 def _scale(value: np.ndarray) -> np.ndarray | float:
@@ -199,24 +208,26 @@ def inner(gradient: Array, direction: Array) -> tuple[float, float]:
     """Return Re <gradient, direction> and the root of the sum of squared products, its typical size."""
     g, v = to_numpy(gradient), to_numpy(direction)
     total = squares = 0.0
-    with np.errstate(over="ignore"):  # the squares may overflow: then they are scaled
-        for part in _parts(g, v):
-            product = _products(*part)
-            total += float(product.sum())
-            squares += float(product @ product)
+    for part in _parts(g, v):
+        product = _products(*part)
+        total += float(np.add.reduce(product))
+        squares += float(np.vdot(product, product))  # without a warning where it overflows
     return total, math.sqrt(squares) if _TINY < squares < _HUGE else _scaled_norm(_products(g, v))
 
 
 def norm(gradient: np.ndarray, weight: np.ndarray | float) -> float:
     """Return the root of the sum of squared products, over what is finite."""
     squares = 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        for g, *w in _parts(gradient, weight) if isinstance(weight, np.ndarray) else _parts(gradient):
-            product = g * (w[0] if w else weight)
+    if isinstance(weight, np.ndarray):
+        for g, w in _parts(gradient, weight):
+            product = g * w
             squares += float(np.vdot(product, product).real)
-        if _TINY < squares < _HUGE:
-            return math.sqrt(squares)
-        products = gradient * weight
+    else:
+        for (g,) in _parts(gradient):
+            squares += float(np.vdot(g, g).real) * weight * weight
+    if _TINY < squares < _HUGE:
+        return math.sqrt(squares)
+    products = gradient * weight
     return _scaled_norm(products[np.isfinite(products)])
 
 
@@ -228,21 +239,21 @@ def _scaled_norm(products: np.ndarray) -> float:
     return largest * math.sqrt(float((np.abs(products / largest) ** 2).sum()))
 
 
-def _parts(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-    """Yield arrays of one shape in flat parts that stay in the cache, so that no product is as large."""
-    flat = tuple(array.reshape(-1) for array in arrays)
-    if flat[0].size <= _PART:
-        yield flat
-        return
-    for start in range(0, flat[0].size, _PART):
-        yield tuple(array[start : start + _PART] for array in flat)
+def _parts(*arrays: np.ndarray) -> Iterable[tuple[np.ndarray, ...]]:
+    """Return arrays of one shape in flat parts that stay in the cache, so that no product is as large."""
+    flat = tuple([array.reshape(-1) for array in arrays])
+    size = flat[0].size
+    if size <= _PART:
+        return (flat,)
+    return (tuple([array[k : k + _PART] for array in flat]) for k in range(0, size, _PART))
 
 
 def _products(g: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Return Re conj(g) v, entry by entry, flat."""
+    """Return Re conj(g) v, entry by entry."""
     if g.dtype.kind == "c" or v.dtype.kind == "c":
-        return np.asarray((np.conj(g) * v).real).reshape(-1)
-    return np.asarray(g * v).reshape(-1)
+        return np.asarray((np.conj(g) * v).real)
+    product: np.ndarray = g * v
+    return product
 
 
 def hidden(bar: float, error: float) -> float:

@@ -8,7 +8,7 @@ from gradcheck.numerical.extrapolation import Table
 from gradcheck.report.records import Step
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Estimate:
     """A directional derivative d/dt <u, y(theta + t v)> at t = 0.
 
@@ -41,6 +41,13 @@ class Estimate:
     def distance(self, claimed: float) -> float:
         """Return how far ``claimed`` lies outside the admissible interval; 0 inside it."""
         return max(self.lower - claimed, claimed - self.upper, 0.0)
+
+
+def smooth(
+    value: float, uncertainty: float, evaluations: int, table: Table | None, message: str = ""
+) -> Estimate:
+    """Return the estimate of a derivative on smooth ground."""
+    return Estimate(value, uncertainty, value, value, evaluations=evaluations, message=message, table=table)
 
 
 def unresolved(message: str, evaluations: int) -> Estimate:

@@ -37,6 +37,7 @@ class Table:
     scatter: float | None = None
     steps: list[float] = field(default_factory=list)
     rows: list[list[float]] = field(default_factory=list)
+    _bounds: tuple[float, list[list[float]]] | None = None
 
     def add(self, step: float, quotient: float) -> None:
         """Add the quotient of a step smaller than every one before."""
@@ -55,16 +56,21 @@ class Table:
         sided ones at the end of a domain may stand still where two powers turn against each other.
         """
         denied = self._contradiction if self.power == 2 else self._drift
-        candidates = [
-            (
-                self.rows[i][j],
-                self._bound(i, j) + (denied(i, j) if consistent else 0.0),
-                self.steps[i],
-            )
-            for i in range(len(self.rows))
-            for j in range(len(self.rows[i]))
+        bounds = self._known_bounds()
+        if consistent:
+            bounds = [[bound + denied(i, j) for j, bound in enumerate(row)] for i, row in enumerate(bounds)]
+        least, i, j = min((bound, i, j) for i, row in enumerate(bounds) for j, bound in enumerate(row))
+        return self.rows[i][j], least, self.steps[i]
+
+    def _known_bounds(self) -> list[list[float]]:
+        """Return the bound of every entry: those of earlier rows stay as long as the noise does."""
+        if self._bounds is None or self._bounds[0] != self.noise:
+            self._bounds = (self.noise, [])
+        known = self._bounds[1]
+        known += [
+            [self._bound(i, j) for j in range(len(self.rows[i]))] for i in range(len(known), len(self.rows))
         ]
-        return min(candidates, key=lambda entry: entry[1])
+        return known
 
     def _contradiction(self, i: int, j: int) -> float:
         """Return how far an entry may lie from a smaller step's quotient that denies it; 0 where none does.

@@ -130,8 +130,10 @@ class Line:
 
 
 def all_finite(vector: Vector) -> bool:
-    """Whether every entry is finite; one product in the ordinary case, where its squares do not overflow."""
-    return math.isfinite(vector @ vector) or bool((abs(vector) < math.inf).all())
+    """Whether every entry is finite; one reduction in the ordinary case, where that does not overflow."""
+    # unlike others, this product does not warn
+    reduced = np.vdot(vector, vector) if isinstance(vector, np.ndarray) else abs(vector).sum()
+    return math.isfinite(reduced) or bool((abs(vector) < math.inf).all())
 
 
 def finite_mask(vector: Vector) -> Vector | None:
@@ -143,3 +145,8 @@ def total(vector: Vector) -> float:
     """Return the sum as a Python float."""
     # the method takes a detour by way of Python
     return float(np.add.reduce(vector) if isinstance(vector, np.ndarray) else vector.sum())
+
+
+def line_step(epsilon: float) -> float:
+    """Return the first step of an estimate, in units of the direction; numbers are spaced by ``epsilon``."""
+    return float(epsilon ** (1 / 6) / 2)

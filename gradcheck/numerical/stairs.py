@@ -31,43 +31,49 @@ def step_function(line: Line, epsilon: float, noise: float) -> Estimate | None:
         return None
     if not any(value is not None and bool((value != base).any()) for value in far):
         return None
-    if _first_change(line, base, step, epsilon) <= _COARSE:
+    changes = _changes(line, base, step)
+    digits = _digits(line, base, epsilon)
+    if _first_change(changes, base, digits) <= _COARSE:
         return None
-    if _slope_of_steps(line, base, step, epsilon):
+    if _slope_of_steps(changes, digits):
         return unresolved("the outputs move in steps so fine that they may be rounding", line.evaluations)
     message = "the outputs are constant near this point: a step function, whose derivative is zero"
     return Estimate(0.0, noise / step, 0.0, 0.0, evaluations=line.evaluations, message=message)
 
 
-def _slope_of_steps(line: Line, base: Vector, step: float, epsilon: float) -> bool:
+def _changes(line: Line, base: Vector, step: float) -> list[Vector]:
+    """Return how far outputs move over ever smaller steps, until two in a row leave them where they are."""
+    found: list[Vector] = []
+    still = 0
+    for k in range(-int(math.log2(_STAIR))):
+        values = [value for sign in (1, -1) if (value := line(sign * step / 2**k)) is not None]
+        changes = [abs(value - base) for value in values]
+        still = 0 if any(bool(change.any()) for change in changes) else still + 1
+        found += changes
+        if still == 2:
+            break
+    return found
+
+
+def _slope_of_steps(changes: list[Vector], digits: float) -> bool:
     """Whether an output moves in whole steps, and so many of them that from afar they make a slope."""
-    near = [line(sign * step / 2**k) for k in range(-int(math.log2(_STAIR))) for sign in (1, -1)]
-    moved = [abs(value - base) for value in near if value is not None]
-    digits = _digits(line, base, epsilon)
-    where = int(max(moved, key=total).argmax())
-    changes = sorted(float(change[where]) for change in moved if float(change[where]) > digits)
-    halves = [2 * change / changes[0] for change in changes]
+    where = int(max(changes, key=total).argmax())
+    of_it = sorted(float(change[where]) for change in changes if float(change[where]) > digits)
+    halves = [2 * change / of_it[0] for change in of_it]
     return (
         bool(halves) and halves[-1] > 2 * _SLOPE and all(abs(half - round(half)) < _WHOLE for half in halves)
     )
 
 
-def _first_change(line: Line, base: Vector, step: float, epsilon: float) -> float:
+def _first_change(changes: list[Vector], base: Vector, digits: float) -> float:
     """Return the smallest change of an output met when going to 0, as a share of the largest output.
 
     Changes of a few last digits of outputs or inputs, as adding t to a large number and taking it away again
     leaves, are none; 0 where there are no others.
     """
-    smallest, largest = math.inf, max(float(abs(base).max()), 1e-300)
-    digits = _digits(line, base, epsilon)
-    for k in range(1, -int(math.log2(_STAIR))):
-        for sign in (1, -1):
-            value = line(sign * step / 2**k)
-            if value is not None:
-                changed = abs(value - base)
-                changed = changed[changed > digits]
-                smallest = min(smallest, float(changed.min()) if changed.shape[0] else math.inf)
-    return smallest / largest if smallest < math.inf else 0.0
+    counted = [change[change > digits] for change in changes]
+    smallest = min((float(change.min()) for change in counted if change.shape[0]), default=math.inf)
+    return smallest / max(float(abs(base).max()), 1e-300) if smallest < math.inf else 0.0
 
 
 def _digits(line: Line, base: Vector, epsilon: float) -> float:

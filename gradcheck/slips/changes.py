@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gradcheck.slips import names, numbers, operators, simpler, slices, terms, wraps
+from gradcheck.slips import (
+    activations,
+    axes,
+    indexing,
+    names,
+    numbers,
+    operators,
+    simpler,
+    slices,
+    terms,
+    wraps,
+)
 from gradcheck.slips.influence import POSSIBLE, PROMISING, is_unit
 from gradcheck.slips.places import Place, written
 from gradcheck.slips.setting import Change, Setting
@@ -24,11 +35,17 @@ _CHEAP: tuple[Family, ...] = (
     operators.exchanges,
     numbers.numbers,
     numbers.options,
+    simpler.offsets,
     wraps.cumulative,
     wraps.loops,
     wraps.saved,
     wraps.reductions,
     simpler.arguments,
+    axes.reductions,
+    activations.exchanged,
+    activations.powers,
+    indexing.repeated,
+    indexing.neighbours,
     terms.softmax,
     terms.unused,
 )
@@ -37,15 +54,21 @@ _COSTLY: tuple[Family, ...] = (
     names.variables,
     wraps.rearrangements,
     wraps.both_paths,
+    axes.orders,
     slices.strides,
+    indexing.forgotten,
+    indexing.rows,
+    indexing.labels,
     simpler.operands,
     slices.ends,
+    slices.corners,
     wraps.factors,
     terms.masks,
+    terms.multiplied,
+    terms.added,
     terms.derivatives,
     terms.sums,
-    terms.added,
-    terms.multiplied,
+    terms.products,
 )
 # Those that make nothing that could share memory with what the function was given.
 _HARMLESS_IN_PLACE = (
@@ -59,7 +82,7 @@ _HARMLESS_IN_PLACE = (
 # Those in which a size that happens to be 2 may stand for the number, or a symmetric matrix is doubled.
 _BY_CHANCE = (simpler.operands, names.variables, terms.multiplied, wraps.both_paths)
 # Those that cannot make the sizes of arrays much larger.
-_OF_SIZES = (operators.operators, numbers.numbers, simpler.operands)
+_OF_SIZES = (operators.operators, numbers.numbers, simpler.offsets, simpler.operands)
 
 
 @dataclass(frozen=True)

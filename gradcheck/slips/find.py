@@ -7,6 +7,9 @@ import contextlib
 import io
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from types import CodeType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,12 +17,12 @@ import numpy as np
 from gradcheck.diagnose.evidence import Discrepancy
 from gradcheck.diagnose.sample import Sample, observe
 from gradcheck.files import near
-from gradcheck.slips import safety
+from gradcheck.slips import loops, safety
 from gradcheck.slips.changes import Candidate, candidates
 from gradcheck.slips.influence import promise
 from gradcheck.slips.places import Place, reading
-from gradcheck.slips.reached import functions_of, reached
-from gradcheck.slips.record import Rerun, Slip
+from gradcheck.slips.reached import Locals, functions_of, reached
+from gradcheck.slips.record import Gradients, Rerun, Slip
 from gradcheck.slips.setting import Setting, set_in
 from gradcheck.slips.source import compiled, may_run_on, running, source_of
 from gradcheck.slips.trial import Clock, Trial
@@ -40,10 +43,13 @@ def find_slip(
     if any(not _is_small(sample) for sample in samples.values()):
         return None
     failing = [name for name, sample in samples.items() if sample.failing]
-    trial = Trial(rerun, samples, frozenset(wanted or failing), Clock(seconds))
-    with _quietly():
+    aims = frozenset(wanted or failing)
+    if not aims:  # of NaN whose true value is not known
+        return None
+    with _quietly(), loops.rounds() as rounds:
         try:
-            return _searched(_settings(rerun), trial)
+            trial = Trial(_renewing(rerun, rounds), samples, aims, Clock(seconds))
+            return _searched_within_bounds(trial, rounds)
         except Exception:  # a report of a wrong gradient must not fail because an explanation of it does
             return None
         finally:
@@ -70,21 +76,48 @@ def _quietly() -> Iterator[None]:
         yield
 
 
-def _settings(rerun: Rerun) -> list[Setting]:
-    """Return the functions that only the backward pass runs, as far as they can be changed."""
-    ran = reached(rerun.gradients)
-    if any(may_run_on(code) for code in ran):
-        return []
-    if rerun.forward is not None:
-        shared = reached(rerun.forward)
-        ran = {code: variables for code, variables in ran.items() if code not in shared}
+def _renewing(rerun: Rerun, rounds: loops.Rounds) -> Rerun:
+    def gradients() -> Gradients:
+        rounds.renew()
+        return rerun.gradients()
+
+    return replace(rerun, gradients=gradients)
+
+
+def _searched_within_bounds(trial: Trial, rounds: loops.Rounds) -> Slip | None:
+    """Search with all loops bounded; not at all where one of them is in code that is not at hand."""
+    ran = reached(trial.rerun.gradients)
+    endless = [code for code in ran if may_run_on(code)]
+    sources = [source_of(function) for function in functions_of(endless)]
+    known = [source for source in sources if source is not None]
+    if len(known) < len(endless):
+        return None
+    settings = _settings(trial.rerun, ran)
+    with contextlib.ExitStack() as stack:
+        for source in known:
+            code = compiled(source)
+            if code is None:
+                return None
+            stack.enter_context(running(source.function, code))
+        if known:
+            trial.rerun.gradients()
+            rounds.settle()
+        return _searched(settings, trial)
+
+
+def _settings(rerun: Rerun, ran: Mapping[CodeType, Locals]) -> list[Setting]:
+    """Return the functions that the backward pass runs, as far as they can be changed; its own come first."""
+    forward = reached(rerun.forward) if rerun.forward is not None else {}
+    named = frozenset(name for code in {*ran, *forward} for name in code.co_names)
     found = []
     for function in functions_of(ran):
-        source = source_of(function)
+        shared = function.__code__ in forward
+        source = source_of(function) if rerun.kept is not None or not shared else None
         variables = ran[function.__code__]
         if source is not None and safety.is_safe(function, source.tree) and _holds_little(variables.values()):
-            found.append(set_in(source, variables, safety.writes_in_place(source.tree)))
-    return found
+            in_place = safety.writes_in_place(source.tree)
+            found.append(set_in(source, variables, in_place, shared, named))
+    return sorted(found, key=lambda setting: setting.shared)
 
 
 def _holds_little(values: Iterable[Any]) -> bool:
@@ -96,16 +129,19 @@ def _searched(settings: Sequence[Setting], trial: Trial) -> Slip | None:
     for candidate in candidates([(setting, _promise(setting, trial)) for setting in settings]):
         if trial.over:
             return None
-        right = _tried(candidate, trial.succeeds)
-        if right and _tried(candidate, trial.confirmed):
-            plainer = (other for other in candidate.plainer() if _tried(other, trial.succeeds))
+        shared = candidate.setting.shared
+        succeeds = partial(trial.succeeds, shared)
+        right = _tried(candidate, succeeds)
+        if right and _tried(candidate, partial(trial.confirmed, shared)):
+            plainer = (other for other in candidate.plainer() if _tried(other, succeeds))
             return _slip(next(plainer, candidate), right, trial)
     return None
 
 
 def _promise(setting: Setting, trial: Trial) -> dict[Place, int]:
     def moves(place: Place, node: ast.AST) -> dict[str, bool] | None:
-        return None if trial.over else _tried(Candidate(setting, place, node, ""), trial.moves)
+        ask = partial(trial.moves, setting.shared)
+        return None if trial.over else _tried(Candidate(setting, place, node, ""), ask)
 
     return promise(setting, moves, trial.wanted, trial.failing)
 

@@ -60,11 +60,16 @@ def variables(place: Place, setting: Setting) -> Iterator[Change]:
     if not readable or place.is_target or place.is_called:
         return
     shape, own = setting.shape(node), setting.value(node)
-    if shape is None or _is_base(place):
+    if _is_base(place):
         return
-    for donor in setting.donors:
+    if shape is None:
+        for other in setting.alike(node):
+            yield other, f"is {ast.unparse(node)} taken for {ast.unparse(other)}"
+        return
+    for donor in (*setting.siblings(node), *setting.donors):
         other = setting.value(donor)
-        if setting.shape(donor) == shape and other is not own and type(other) is type(own):
+        same = other is own or ast.unparse(donor) == ast.unparse(node)
+        if setting.shape(donor) == shape and not same and type(other) is type(own):
             yield donor, f"is {ast.unparse(node)} taken for {ast.unparse(donor)}"
 
 

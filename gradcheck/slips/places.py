@@ -50,6 +50,12 @@ class Place:
         )
 
     @property
+    def is_several(self) -> bool:
+        """Whether the node is a call whose results are assigned one by one: no array."""
+        targets = self.parent.targets if isinstance(self.parent, ast.Assign) else []
+        return isinstance(self.node, ast.Call) and any(isinstance(t, ast.Tuple | ast.List) for t in targets)
+
+    @property
     def is_called(self) -> bool:
         """Whether the node is a function that is called, or an object whose method is."""
         parent = self.parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import linecache
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any
@@ -39,7 +39,7 @@ def reached(call: Callable[[], Any]) -> dict[CodeType, Locals]:
     return found
 
 
-def functions_of(codes: dict[CodeType, Locals]) -> list[FunctionType]:
+def functions_of(codes: Iterable[CodeType]) -> list[FunctionType]:
     """Return the functions that have the given code; of closures made in each call there may be none left."""
     found = []
     for code in codes:

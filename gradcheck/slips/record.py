@@ -14,18 +14,24 @@ Array = NDArray[Any]
 Gradients = Mapping[str, Array | None]
 
 
+class AnotherValueError(Exception):
+    """The forward pass that comes with a gradient gives another value than it did."""
+
+
 @dataclass(frozen=True)
 class Rerun:
     """How a backward pass is run again.
 
     ``gradients`` runs it at the same point and returns what it claims, and may raise what it likes.
-    ``forward`` runs the forward pass alone: what that uses, too, is not changed. None where the two are one
-    function, and ``gradients`` then raises where the value is another one. ``restore`` puts back what a
-    changed backward pass may have changed in place.
+    ``forward`` runs the forward pass alone. None where the two are one function, and ``gradients`` then
+    raises AnotherValueError where the value is another one. ``kept`` runs it, too, and says whether its value
+    is the one that it was: what both passes run may then be changed as long as it is. None where it is not
+    to be changed at all. ``restore`` puts back what a changed backward pass may have changed in place.
     """
 
     gradients: Callable[[], Gradients]
     forward: Callable[[], Any] | None
+    kept: Callable[[], bool] | None = None
     restore: Callable[[], None] = lambda: None
 
 

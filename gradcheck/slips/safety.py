@@ -20,7 +20,7 @@ _FILES = ("save", "load", "tofile", "savetxt", "fromfile", "write", "writelines"
 _FORBIDDEN = frozenset((*_MEMORY, *_PROGRAMS, *_FILES))
 _RISKY = ("exec", "eval", "open", "compile", "input", "__import__", "exit", "quit", "breakpoint")
 _BUILTINS = frozenset((*_RISKY, "setattr", "delattr"))
-_STATEMENTS = (ast.While, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Yield, ast.YieldFrom, ast.Global)
+_STATEMENTS = (ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Yield, ast.YieldFrom, ast.Global)
 _DEPTH = 4
 
 

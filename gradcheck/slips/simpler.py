@@ -25,6 +25,14 @@ def calls(place: Place, setting: Setting) -> Iterator[Change]:
         yield node.value, "is a slice or a reversal too many"
 
 
+def offsets(place: Place, setting: Setting) -> Iterator[Change]:
+    """Leave out a number that is added or subtracted, as one at the end of a range."""
+    node = place.node
+    summed = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)
+    if isinstance(node, ast.BinOp) and summed and isinstance(node.right, ast.Constant):
+        yield node.left, "is a term too many"
+
+
 def operands(place: Place, setting: Setting) -> Iterator[Change]:
     """Leave out one side of a sum, a product or a power."""
     node = place.node

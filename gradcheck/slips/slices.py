@@ -25,6 +25,40 @@ def strides(place: Place, setting: Setting) -> Iterator[Change]:
                 yield ast.Subscript(node.value, inside, node.ctx), what
 
 
+def corners(place: Place, setting: Setting) -> Iterator[Change]:
+    """Move the slices of all axes by the same, as where what was padded is cut off."""
+    node = place.node
+    slices = [part for part in _parts(node) if part.lower is not None or part.upper is not None]
+    if not isinstance(node, ast.Subscript) or len(slices) < 2:
+        return
+    what = "do slices begin or end at the wrong place"
+    padding = sorted(_whole_numbers(setting), key=lambda donor: "pad" not in ast.unparse(donor))
+    for donor in [*padding, ast.Constant(1)]:
+        for text in ("b + d", "b - d"):
+            moved = [_moved(part, text, donor, slices) for part in _parts(node)]
+            yield ast.Subscript(node.value, _replaced(node.slice, moved), node.ctx), what
+
+
+def _parts(node: ast.AST) -> list[ast.Slice]:
+    inside = node.slice.elts if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple) else []
+    return [part for part in inside if isinstance(part, ast.Slice)]
+
+
+def _moved(part: ast.Slice, text: str, donor: ast.expr, slices: list[ast.Slice]) -> ast.Slice:
+    """Return a slice with both ends moved; 0 is what is left out."""
+    if part not in slices:
+        return part
+    plain = part.lower is None or (isinstance(part.lower, ast.Constant) and part.lower.value == 0)
+    start = donor if plain else written(text, b=part.lower or donor, d=donor)
+    return _slice(part, lower=start, upper=written(text, b=part.upper, d=donor) if part.upper else None)
+
+
+def _replaced(index: ast.expr, moved: list[ast.Slice]) -> ast.expr:
+    assert isinstance(index, ast.Tuple), "it has several slices"
+    left = iter(moved)
+    return ast.Tuple([next(left) if isinstance(p, ast.Slice) else p for p in index.elts], index.ctx)
+
+
 def ends(place: Place, setting: Setting) -> Iterator[Change]:
     """Cut off other ends: one fewer, one more, as many on both sides, a stride."""
     node = place.node
@@ -38,13 +72,15 @@ def ends(place: Place, setting: Setting) -> Iterator[Change]:
                 yield _slice(node, **{bound: written(text, b=old)}), what
     for donor in [*_whole_numbers(setting), ast.Constant(1)]:
         yield ast.Slice(donor, ast.UnaryOp(ast.USub(), donor), node.step), what
+        yield ast.Slice(donor, None, node.step), what
+        yield ast.Slice(None, ast.UnaryOp(ast.USub(), donor), node.step), what
         yield _slice(node, step=donor), "is a stride forgotten"
         yield _slice(node, lower=donor), what
         yield _slice(node, upper=donor), what
         yield _slice(node, upper=ast.UnaryOp(ast.USub(), donor)), what
 
 
-def _slice(node: ast.Slice, **changed: ast.expr) -> ast.Slice:
+def _slice(node: ast.Slice, **changed: ast.expr | None) -> ast.Slice:
     bounds: dict[str, Any] = {"lower": node.lower, "upper": node.upper, "step": node.step, **changed}
     return ast.Slice(**bounds)
 

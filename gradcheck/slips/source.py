@@ -8,8 +8,11 @@ import linecache
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from types import CodeType, FunctionType
 from typing import Any
+
+from gradcheck.slips.loops import bounded, loops
 
 _FUTURE = 0
 for _name in __future__.all_feature_names:
@@ -22,6 +25,11 @@ class Source:
 
     function: Any  # a FunctionType, which an attribute would be taken for a method of
     tree: ast.FunctionDef
+
+    @cached_property
+    def loops(self) -> bool:
+        """Whether the function loops until something is reached."""
+        return loops(self.tree)
 
     def line(self, number: int) -> str:
         """Return a line of the file."""
@@ -36,7 +44,7 @@ def source_of(function: FunctionType) -> Source | None:
         return None
     node.decorator_list = []
     source = Source(function, node)
-    again = compiled(source)
+    again = _plain(source, node)
     if again is None:
         return None
     heads = {code.co_firstlineno, again.co_firstlineno}  # the decorator's, and that of the definition
@@ -58,7 +66,7 @@ def may_run_on(code: CodeType) -> bool:
     if code.co_name.startswith("<"):  # a lambda or a comprehension ends
         return False
     definition = _definition(code)
-    return definition is None or any(isinstance(node, ast.While) for node in ast.walk(definition))
+    return definition is None or loops(definition)
 
 
 def _traits(code: CodeType, heads: set[int]) -> tuple[object, ...]:
@@ -77,16 +85,20 @@ def _starts(node: ast.FunctionDef, code: CodeType) -> bool:
 
 
 def compiled(source: Source) -> CodeType | None:
-    """Compile the tree as it now is; None where it is no program."""
+    """Compile the tree as it now is, its loops bounded; None where it is no program."""
+    return _plain(source, bounded(source.tree) if source.loops else source.tree)
+
+
+def _plain(source: Source, node: ast.FunctionDef) -> CodeType | None:
     free = source.function.__code__.co_freevars
-    code = _compiled(source, [])
+    code = _compiled(source, node, [])
     if code is not None and code.co_freevars != free:  # a change may leave one of them unused
-        code = _compiled(source, ast.parse(f"if 0: {', '.join(free)}").body)
+        code = _compiled(source, node, ast.parse(f"if 0: {', '.join(free)}").body)
     return code if code is not None and code.co_freevars == free else None
 
 
-def _compiled(source: Source, last: list[ast.stmt]) -> CodeType | None:
-    code, node = source.function.__code__, source.tree
+def _compiled(source: Source, node: ast.FunctionDef, last: list[ast.stmt]) -> CodeType | None:
+    code = source.function.__code__
     module = ast.parse(f"def around({', '.join(code.co_freevars)}): pass")
     around = module.body[0]
     assert isinstance(around, ast.FunctionDef), "just written"

@@ -20,14 +20,16 @@ _DERIVATIVES = (
     ("e * (d > 0)", "is the mask of a ReLU forgotten"),
     ("e * (1 - d**2)", "is the derivative of tanh forgotten"),
     ("e * d * (1 - d)", "is the derivative of a sigmoid forgotten"),
+    ("e * (1 - d)", "is a factor 1 - d forgotten"),
+    ("e * np.sign(d)", "is the derivative of an absolute value forgotten"),
 )
 
 
-def _is_whole(place: Place) -> bool:
+def is_whole(place: Place) -> bool:
     """Whether an expression is what a statement computes: assigned, returned, or an entry of that."""
-    return (
-        place.is_value and isinstance(place.parent, _Assigned) and place.field in ("value", "values", "elts")
-    )
+    if not place.is_value or place.is_several or isinstance(place.node, ast.Slice):
+        return False
+    return isinstance(place.parent, _Assigned) and place.field in ("value", "values", "elts")
 
 
 def _is_part(place: Place) -> bool:
@@ -37,12 +39,14 @@ def _is_part(place: Place) -> bool:
         return parent.attr in _REDUCTIONS and len(place.above) > 1 and isinstance(place.above[1], ast.Call)
     if isinstance(parent, ast.BinOp):
         return isinstance(parent.op, ast.Add | ast.Sub) or isinstance(place.node, ast.BinOp)
+    if isinstance(parent, ast.Attribute):  # a sum in brackets whose method is called
+        return isinstance(place.node, ast.BinOp)
     return isinstance(parent, ast.Compare) or (isinstance(parent, ast.Call) and place.field == "args")
 
 
-def _target_shape(place: Place, setting: Setting) -> tuple[int, ...] | None:
+def target_shape(place: Place, setting: Setting) -> tuple[int, ...] | None:
     """Return the shape of what a statement computes, where it is assigned to a name."""
-    parent = place.parent
+    parent = place.statement if isinstance(place.parent, ast.BinOp) else place.parent
     if isinstance(parent, ast.Assign) and len(parent.targets) == 1:
         return setting.shape(parent.targets[0])
     return setting.shape(place.node)
@@ -59,11 +63,11 @@ def _fits(shape: tuple[int, ...], into: tuple[int, ...] | None) -> bool:
 
 def added(place: Place, setting: Setting) -> Iterator[Change]:
     """Add or subtract something that is at hand."""
-    if not (_is_whole(place) or _is_part(place)) or isinstance(
+    if not (is_whole(place) or _is_part(place)) or isinstance(
         place.node, ast.Dict | ast.Tuple | ast.Constant
     ):
         return
-    shape = _target_shape(place, setting)
+    shape = target_shape(place, setting)
     for donor in setting.arrays():
         given = setting.shape(donor)
         if given is not None and _fits(given, shape) and ast.unparse(donor) != ast.unparse(place.node):
@@ -74,11 +78,11 @@ def added(place: Place, setting: Setting) -> Iterator[Change]:
 
 def multiplied(place: Place, setting: Setting) -> Iterator[Change]:
     """Multiply or divide by something that is at hand, or by the derivative of an activation."""
-    if not (_is_whole(place) or _is_part(place)) or isinstance(
+    if not (is_whole(place) or _is_part(place)) or isinstance(
         place.node, ast.Dict | ast.Tuple | ast.Constant
     ):
         return
-    shape = _target_shape(place, setting)
+    shape = target_shape(place, setting)
     for donor in setting.donors:
         given = setting.shape(donor)
         if given is None or not _fits(given, shape):
@@ -86,18 +90,37 @@ def multiplied(place: Place, setting: Setting) -> Iterator[Change]:
         what = f"is the factor {ast.unparse(donor)} forgotten"
         yield written("e * d", e=place.node, d=donor), what
         yield written("e / d", e=place.node, d=donor), what.replace("factor ", "factor 1/")
+    for donor in setting.counts:
+        yield (
+            written("e / len(d)", e=place.node, d=donor),
+            f"is the division by len({ast.unparse(donor)}) forgotten",
+        )
+
+
+def products(place: Place, setting: Setting) -> Iterator[Change]:
+    """Add a matrix product of two things at hand, as of another path to the same array."""
+    shape = target_shape(place, setting) if is_whole(place) else None
+    if setting.is_torch or not shape or isinstance(place.node, ast.Dict | ast.Tuple | ast.Constant):
+        return
+    for one, other in itertools.permutations(list(setting.arrays()), 2):
+        for text in ("a @ b", "a.T @ b", "a @ b.T"):
+            term = written(text, a=one, b=other)
+            if setting.shape(term) == shape:
+                yield written("e + t", e=place.node, t=term), f"is the term {ast.unparse(term)} forgotten"
 
 
 def unused(place: Place, setting: Setting) -> Iterator[Change]:
     """Use what is computed and never read: a term that was carried, or made ready, for nothing."""
-    if not (_is_whole(place) or _is_part(place)) or isinstance(
+    if not (is_whole(place) or _is_part(place)) or isinstance(
         place.node, ast.Dict | ast.Tuple | ast.Constant
     ):
         return
-    shape = _target_shape(place, setting)
+    shape = target_shape(place, setting)
     counts = [donor for donor in setting.donors if isinstance(setting.value(donor), int)]
     for donor in setting.unread:
         what = f"is {ast.unparse(donor)} computed and forgotten"
+        if isinstance(place.node, ast.Name) and setting.shape(donor) == setting.shape(place.node):
+            yield donor, f"is {place.node.id} taken for {ast.unparse(donor)}"
         if _fits(setting.shape(donor) or (), shape):
             for text in ("e + d", "e - d", "e * d", "e / d"):
                 yield written(text, e=place.node, d=donor), what
@@ -107,15 +130,19 @@ def unused(place: Place, setting: Setting) -> Iterator[Change]:
 
 def derivatives(place: Place, setting: Setting) -> Iterator[Change]:
     """Multiply by the derivative of an activation at something that is at hand."""
-    if not (_is_whole(place) or _is_part(place)) or isinstance(
+    if not (is_whole(place) or _is_part(place)) or isinstance(
         place.node, ast.Dict | ast.Tuple | ast.Constant
     ):
         return
-    shape = _target_shape(place, setting)
+    shape = target_shape(place, setting)
     for donor in setting.arrays():
-        if shape is None or setting.shape(donor) == shape:
+        if not shape or setting.shape(donor) == shape:
             for text, what in _DERIVATIVES:
-                yield written(text, e=place.node, d=donor), f"{what} (at {ast.unparse(donor)})"
+                library = _library(setting)
+                yield (
+                    written(text, e=place.node, d=donor, np=library),
+                    f"{what} (at {ast.unparse(donor)})",
+                )
 
 
 def masks(place: Place, setting: Setting) -> Iterator[Change]:
@@ -123,7 +150,7 @@ def masks(place: Place, setting: Setting) -> Iterator[Change]:
     node = place.node
     if not place.is_value or place.is_target or not isinstance(node, ast.Name | ast.BinOp | ast.Call):
         return
-    shape = setting.shape(node) or (_target_shape(place, setting) if _is_whole(place) else None)
+    shape = setting.shape(node) or (target_shape(place, setting) if is_whole(place) else None)
     if not shape or (setting.library is None):
         return
     library = _library(setting)
@@ -145,7 +172,7 @@ def _is_mask(value: Any) -> bool:
 
 def sums(place: Place, setting: Setting) -> Iterator[Change]:
     """Subtract a sum or a mean along an axis, as the backward passes of normalisations do."""
-    if not _is_whole(place) or isinstance(place.node, ast.Dict | ast.Tuple | ast.Constant):
+    if not is_whole(place) or isinstance(place.node, ast.Dict | ast.Tuple | ast.Constant):
         return
     for options in _along(setting):
         yield from _normalised(place, setting, options)
@@ -159,10 +186,11 @@ def _along(setting: Setting) -> Iterator[str]:
 
 def softmax(place: Place, setting: Setting) -> Iterator[Change]:
     """Take the whole derivative of softmax, or of its logarithm, of two things that are in an expression."""
-    if not _is_whole(place) or isinstance(place.node, ast.Dict | ast.Tuple | ast.Constant):
+    if not is_whole(place) or isinstance(place.node, ast.Dict | ast.Tuple | ast.Constant):
         return
     what = "is the sum in the derivative of softmax forgotten, or along the wrong axis"
-    named = {n.id: n for n in ast.walk(place.node) if isinstance(n, ast.Name) and setting.shape(n)}
+    readable = [n for n in ast.walk(place.node) if isinstance(n, ast.Name | ast.Attribute | ast.Subscript)]
+    named = {ast.unparse(n): n for n in readable if setting.shape(n)}
     alike = [
         (y, g) for y, g in itertools.permutations(named.values(), 2) if setting.shape(y) == setting.shape(g)
     ]
@@ -183,6 +211,8 @@ def _normalised(place: Place, setting: Setting, options: str) -> Iterator[Change
         for part in (node, *(n.left for n in ast.walk(node) if isinstance(n, ast.BinOp))):
             what = f"is the path through a variance forgotten (with {ast.unparse(donor)})"
             yield _with(node, part, written(text, e=part, d=donor)), what
+            norm = written(text.replace("mean", "sum"), e=part, d=donor)
+            yield _with(node, part, norm), f"is the path through a norm forgotten (with {ast.unparse(donor)})"
 
 
 def _library(setting: Setting) -> ast.expr:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.diagnose.sample import Sample
-from gradcheck.slips.record import Gradients, Rerun
+from gradcheck.slips.record import AnotherValueError, Gradients, Rerun
 
 # A machine that does other things as well may take so many times as long.
 _PATIENCE = 3.0
@@ -50,49 +50,73 @@ class Trial:
         """The parameters whose gradients are wrong."""
         return frozenset(name for name, sample in self.samples.items() if sample.failing)
 
-    def succeeds(self) -> tuple[str, ...]:
-        """Return the wrong gradients that are right now; () where not all that are wanted are."""
-        claimed = self._claimed()
+    def succeeds(self, shared: bool) -> tuple[str, ...]:
+        """Return the wrong gradients that are right now; () where not all that are wanted are.
+
+        () also where the change is in a function ``shared`` with the forward pass, and changes its value.
+        """
+        right = self._right()
+        return right if not (right and shared) or self._kept() else ()
+
+    def _right(self) -> tuple[str, ...]:
+        try:
+            claimed = self._claimed()
+        except Exception:  # a changed program may raise anything
+            return ()
         needed = [name for name, sample in self.samples.items() if name in self.wanted or not sample.failing]
         if not all(_is_right(claimed.get(name), self.samples[name]) for name in needed):
             return ()
         failing = [name for name in self.samples if name in self.failing]
         return tuple(name for name in failing if _is_right(claimed.get(name), self.samples[name]))
 
-    def moves(self) -> dict[str, bool] | None:
-        """Return which gradients are not what they were; None where there are none."""
-        claimed = self._claimed()
-        if not claimed:
-            return None
-        return {name: _differs(claimed.get(name), sample) for name, sample in self.samples.items()}
+    def moves(self, shared: bool) -> dict[str, bool] | None:
+        """Return which gradients are not what they were; None where there are none.
 
-    def confirmed(self) -> bool:
+        Those of a change after which the forward pass has another value do not count.
+        """
+        none = dict.fromkeys(self.samples, False)
+        try:
+            claimed = self._claimed()
+        except AnotherValueError:
+            return none
+        except Exception:  # a changed program may raise anything
+            return None
+        moved = {name: _differs(claimed.get(name), sample) for name, sample in self.samples.items()}
+        return moved if not (shared and any(moved.values())) or self._kept() else none
+
+    def confirmed(self, shared: bool) -> bool:
         """Whether it does so after a fresh forward pass, too: what was tried may have left something."""
         if self.rerun.forward is not None:
             self.rerun.forward()
-        return bool(self.succeeds())
+        return bool(self.succeeds(shared))
 
     def _claimed(self) -> Gradients:
+        """Run the backward pass on what it was given: what was tried before may have written into it."""
+        self.rerun.restore()
+        return self.rerun.gradients()
+
+    def _kept(self) -> bool:
         try:
-            return self.rerun.gradients()
-        except Exception:  # a changed program may raise anything
-            return {}
+            return self.rerun.kept is not None and self.rerun.kept()
+        except Exception:  # as above
+            return False
 
 
 def _is_right(claimed: Any, sample: Sample) -> bool:
     if claimed is None or np.shape(claimed) != sample.shape:
         return False
     given = np.asarray(claimed)
-    if given.dtype.kind not in "fciu" or not np.isfinite(given).all():
+    if given.dtype.kind not in "fciu" or not np.isfinite(given).all() or not sample.true.size:
         return False
     left = np.abs(sample.at(given) - sample.true)
     largest = float(np.abs(sample.true).max(initial=0.0))
-    before = 0.0 if sample.misshapen else float(np.abs(sample.error).max(initial=0.0))
+    known = not sample.misshapen and sample.finite
+    before = float(np.abs(sample.error).max(initial=0.0)) if known else 0.0
     return bool((left <= sample.noise + _KEPT * largest + _GONE * before).all())
 
 
 def _differs(claimed: Any, sample: Sample) -> bool:
-    """Whether a gradient is another one than was claimed first."""
-    if claimed is None or np.shape(claimed) != sample.claimed.shape:
+    """Whether a gradient is another one than was claimed first; of NaN it cannot be seen."""
+    if claimed is None or np.shape(claimed) != sample.claimed.shape or not sample.finite:
         return True
     return not np.allclose(claimed, sample.claimed, rtol=1e-9, atol=0.0, equal_nan=True)

@@ -25,6 +25,7 @@ _BOTH = (
     ("1 / (1 + np.exp(-e))", "is the derivative taken at the input of a sigmoid instead of its output"),
     ("np.sqrt(e)", "is a root forgotten"),
     ("1 / e", "is it multiplied by what it should be divided by"),
+    ("np.sign(e)", "is the sign meant (the derivative of an absolute value)"),
 )
 _CONSTANTS = (
     (
@@ -53,6 +54,7 @@ def _open(place: Place) -> bool:
         place.is_value
         and not place.is_target
         and not place.is_called
+        and not place.is_several
         and isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call | ast.BinOp)
         and not (
             isinstance(place.parent, ast.Attribute) and place.field == "value" and not _is_operation(place)
@@ -73,8 +75,11 @@ def rearrangements(place: Place, setting: Setting) -> Iterator[Change]:
     axes = len(setting.shape(node) or ()) if setting.shape(node) is not None else None
     if axes == 0:
         return
-    transposed = "e.mT" if setting.is_torch else "e.T"
-    yield written(transposed, e=node), _TRANSPOSED
+    transposed = (
+        ("e.mT",) if setting.is_torch else ("e.T", "e.swapaxes(-1, -2)") if axes is None else ("e.T",)
+    )
+    for text in ("e.swapaxes(-1, -2)",) if not setting.is_torch and (axes or 0) > 2 else transposed:
+        yield written(text, e=node), _TRANSPOSED
     yield written("e.conj()", e=node), _CONJUGATED
     if axes == 1:
         yield written("e[:, None]", e=node), _BROADCAST
@@ -107,7 +112,7 @@ def saved(place: Place, setting: Setting) -> Iterator[Change]:
 
 def reductions(place: Place, setting: Setting) -> Iterator[Change]:
     """Sum over an axis, as over one along which something was broadcast."""
-    if not is_unit(place):
+    if not is_unit(place) or place.is_several:
         return
     for text in ("e.sum(0)", "e.sum(-1)", "e.mean(0)", "e.sum()"):
         yield written(text, e=place.node), "is a sum over an axis forgotten"

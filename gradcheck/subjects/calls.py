@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradcheck.diagnose.accumulation import differ
 from gradcheck.errors import GradcheckError, TargetError, UsageError
-from gradcheck.slips.record import Rerun
+from gradcheck.slips.record import AnotherValueError, Rerun
 from gradcheck.subjects import leaves as leaf_types
 from gradcheck.subjects.randomness import Randomness
 from gradcheck.subjects.structure import flatten, rebuild
@@ -80,7 +80,7 @@ class Calls:
                 self.loss_at_base()
             given, again = self._gradient_of(self._tree({}))
             if again is not None and differ(leaf_types.scalar(again, "The loss"), value):
-                raise ValueError("the loss is another one")
+                raise AnotherValueError
             return match(given)
 
         def gradients() -> Mapping[str, Any]:
@@ -96,7 +96,12 @@ class Calls:
                 if self.around.arrays[name].flags.writeable and not _equal(self.around.arrays[name], array):
                     self.around.arrays[name][...] = array
 
-        return Rerun(gradients, self.loss_at_base if self._both is None else None, restore)
+        def kept() -> bool:
+            return not differ(leaf_types.scalar(self.loss_at_base(), "The loss"), value)
+
+        if self._both is not None:
+            return Rerun(gradients, None, restore=restore)
+        return Rerun(gradients, self.loss_at_base, kept, restore)
 
     def settle(self) -> None:
         """Say that the base point has been called for the last time."""

@@ -21,14 +21,16 @@ _HEADER = object.__basicsize__ if sys.implementation.name == "cpython" else 0
 # The states as they were last copied, with their bytes.
 _copied: tuple[bytes, Any] = (b"", None)
 _copied_of_python: tuple[bytes, Any] = (b"", None)
+# NumPy's generator as it was last looked at, and where its state lies; None: it is no Mersenne twister.
+_looked_at: tuple[Any, Any] = (None, None)
 
 
 class GlobalRandom:
     """Both generators at one moment."""
 
     def __init__(self) -> None:
-        self._numpy_memory, self._numpy = _numpy_memory(), _numpy_state()
-        self._python_memory, self._python = _python_memory(), _python_state()
+        self._numpy_memory, self._python_memory = _numpy_memory(), _python_memory()
+        self._numpy, self._python = _numpy_state(self._numpy_memory), _python_state(self._python_memory)
 
     def numpy_moved(self) -> bool:
         """Whether NumPy's generator has moved since, or been put elsewhere."""
@@ -52,10 +54,9 @@ class GlobalRandom:
         random.setstate(self._python)
 
 
-def _numpy_state() -> Any:
+def _numpy_state(memory: bytes) -> Any:
     """Return the state of NumPy's generator: the last copy where it has not moved since."""
     global _copied
-    memory = _numpy_memory()
     if not memory or memory != _copied[0]:
         state: Any = np.random.get_state()  # noqa: NPY002 - as above
         if not memory or state[3]:
@@ -64,10 +65,9 @@ def _numpy_state() -> Any:
     return _copied[1]
 
 
-def _python_state() -> Any:
+def _python_state(memory: bytes) -> Any:
     """Return the state of Python's generator, likewise."""
     global _copied_of_python
-    memory = _python_memory()
     if not memory or memory != _copied_of_python[0] or _INSTANCE.gauss_next is not None:
         state = random.getstate()
         if not memory or state[2] is not None:
@@ -78,14 +78,22 @@ def _python_state() -> Any:
 
 def _numpy_memory() -> bytes:
     """Return words and position of NumPy's generator; nothing where it is no Mersenne twister."""
+    global _looked_at
     generator = np.random.get_bit_generator()  # type: ignore[attr-defined]  # documented, not exported by its stubs
-    if type(generator) is not np.random.MT19937:
-        return b""
-    return ctypes.string_at(generator.ctypes.state_address, (_WORDS + 1) * 4)
+    if generator is not _looked_at[0]:
+        is_twister = type(generator) is np.random.MT19937
+        _looked_at = generator, _at(generator.ctypes.state_address, (_WORDS + 1) * 4) if is_twister else None
+    place = _looked_at[1]
+    return b"" if place is None else place.raw  # the memory as it is now
 
 
 def _python_memory() -> bytes:
     """Return the bytes of Python's generator behind its object header; nothing where that is unknown."""
-    if not _HEADER:
-        return b""
-    return ctypes.string_at(id(_INSTANCE) + _HEADER, _random.Random.__basicsize__ - _HEADER)
+    return b"" if _OF_PYTHON is None else _OF_PYTHON.raw
+
+
+def _at(address: int, size: int) -> Any:
+    return (ctypes.c_char * size).from_address(address)
+
+
+_OF_PYTHON = _at(id(_INSTANCE) + _HEADER, _random.Random.__basicsize__ - _HEADER) if _HEADER else None

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 
 from gradcheck.blame.handwritten import OwnCode
-from gradcheck.examination import Examination, Pulled
+from gradcheck.examination import Examination
 from gradcheck.judge import SINGLE
 from gradcheck.options import Options
+from gradcheck.probes import Pulled
 from gradcheck.report.records import Blame, VariationResult, Verdict
 from gradcheck.subjects.torch import TorchSubject
 
@@ -30,7 +31,8 @@ class Context:
     """A verified subject: its cotangent u, the gradients g of <u, outputs> it was verified with.
 
     ``blame_at`` finds the guilty operations of the subject at changed inputs. ``deadline`` is when to stop.
-    ``imprecise`` are the leaves whose gradients pass with the rounding errors of single precision.
+    ``imprecise`` are the leaves whose gradients pass with the rounding errors of single precision,
+    ``holding`` those whose gradients are meant for values held constant.
     """
 
     subject: TorchSubject
@@ -42,6 +44,7 @@ class Context:
     deadline: float = math.inf
     find_own_code: Callable[[], OwnCode] = OwnCode
     imprecise: frozenset[str] = frozenset()
+    holding: frozenset[str] = frozenset()
 
     @functools.cached_property
     def own_code(self) -> OwnCode:

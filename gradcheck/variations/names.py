@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-JAX_ONLY = ("under jit", "under vmap")
+JAX_ONLY = ("under jit",)
 NAMES = (
     "nothing changed in place",
     "repeated backward",
@@ -27,8 +27,12 @@ NAMES = (
     "whole and empty masks",
     "other settings",
     "other sizes",
+    "forward mode",
+    "under vmap",
     *JAX_ONLY,
 )
+# Rules besides the backward pass.
+RULES = frozenset({"forward mode", "under vmap"})
 # Those that give other numbers, or sizes, than the given ones: they may lie outside of a function's domain.
 ELSEWHERE = frozenset(NAMES[NAMES.index("zeros") : NAMES.index("other sizes") + 1])
 

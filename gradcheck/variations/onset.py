@@ -17,9 +17,10 @@ from functools import partial
 
 import numpy as np
 
-from gradcheck.examination import Examination, Pulled
+from gradcheck.examination import Examination
 from gradcheck.findings import Finding
 from gradcheck.locate import entry_probe
+from gradcheck.probes import Pulled
 from gradcheck.subjects.torch import TorchSubject
 
 # Three levels of doubt divide its growth on the way, or the first nine powers of ten of that, into four.

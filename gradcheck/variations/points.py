@@ -188,7 +188,11 @@ def _effect(outcome: Outcome, name: str) -> float:
     if (finding.message and not nonlinear) or finding.comparison is None or finding.tied is not None:
         return np.inf
     size = 1.0 if finding.entries is None or finding.by_directions else float(np.max(exam.scales[name]))
-    bent = float(exam.rounding[name].max(initial=0.0)) if nonlinear and name in exam.rounding else 0.0
+    bent = (
+        float(exam.rounding.measured[name].max(initial=0.0))
+        if nonlinear and name in exam.rounding.measured
+        else 0.0
+    )
     return max(finding.comparison.abs_error * size, bent * float(np.max(exam.scales[name])))
 
 

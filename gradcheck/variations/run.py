@@ -10,7 +10,16 @@ from dataclasses import replace
 from gradcheck.errors import first_line
 from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.subjects.torch.backward import BackwardError
-from gradcheck.variations import apart, cotangents, indices, inputs, repetition, settings, special_values
+from gradcheck.variations import (
+    apart,
+    cotangents,
+    indices,
+    inputs,
+    repetition,
+    settings,
+    special_values,
+    transforms,
+)
 from gradcheck.variations.base import Context, Skip, Variation, failed
 
 VARIATIONS: dict[str, Variation] = {
@@ -26,6 +35,8 @@ VARIATIONS: dict[str, Variation] = {
     indices.NAME: indices.zero_and_last,
     "other settings": settings.other_settings,
     apart.NAME: apart.other_sizes,
+    transforms.FORWARD: transforms.forward_mode,
+    transforms.MAPPED: transforms.under_vmap,
 }
 
 # Variations may take these seconds, for a large model fewer (a tenth over the seconds of one forward and

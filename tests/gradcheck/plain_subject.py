@@ -50,5 +50,5 @@ def examined(subject, seed=0):
     """Return the examination of a subject, and gradients pulled back in it."""
     exam = Examination(subject, seed)
     pulled = exam.pull()
-    exam.check_linearity(pulled)
+    exam.rounding.check_linearity(pulled)
     return exam, pulled

@@ -425,4 +425,172 @@ def args():
     x = torch.randn(2, 2, 5, 5, dtype=torch.float64, requires_grad=True)
     return (lambda x, w: Conv.apply(net(x), w).tanh(), x, w), {}
 """,
+    "np_charrnn": """
+import numpy as np
+rng = np.random.default_rng(0)
+V, H = 5, 4
+inputs, targets = [0, 3, 2, 4, 1, 1], [3, 2, 4, 1, 1, 0]
+shapes = {"Wx": (H, V), "Wh": (H, H), "Wy": (V, H), "bh": (H, 1), "by": (V, 1)}
+params = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+def both(p, inputs, targets):
+    xs, hs, ps, loss = {}, {-1: np.zeros((H, 1))}, {}, 0.0
+    for t in range(len(inputs)):
+        xs[t] = np.zeros((V, 1))
+        xs[t][inputs[t]] = 1
+        hs[t] = np.tanh(p["Wx"] @ xs[t] + p["Wh"] @ hs[t - 1] + p["bh"])
+        ys = p["Wy"] @ hs[t] + p["by"]
+        ps[t] = np.exp(ys) / np.sum(np.exp(ys))
+        loss -= np.log(ps[t][targets[t], 0])
+    g = {name: np.zeros_like(w) for name, w in p.items()}
+    carried = np.zeros((H, 1))
+    for t in reversed(range(len(inputs))):
+        dy = np.copy(ps[t])
+        dy[targets[t]] -= 1
+        g["Wy"] += dy @ hs[t].T
+        g["by"] += dy
+        dh = p["Wy"].T @ dy + carried
+        ds = (1 - hs[t] ** 2) * dh
+        g["bh"] += ds
+        g["Wx"] += ds @ xs[t].T
+        g["Wh"] += ds @ hs[t - 1].T
+        carried = p["Wh"].T @ ds
+    return loss, g
+def loss(p):
+    return both(p, inputs, targets)[0]
+def gradient(p):
+    return both(p, inputs, targets)[1]
+def args():
+    return (loss, params), {"gradient": gradient}
+""",
+    "np_classes": """
+import numpy as np
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(9, 4)), rng.integers(0, 3, 9)
+params = {"W1": rng.normal(size=(4, 6)), "W2": rng.normal(size=(6, 3)), "b": rng.normal(size=3)}
+def both(p):
+    h = 1 / (1 + np.exp(-(X @ p["W1"])))
+    z = h @ p["W2"] + p["b"]
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    probs = e / e.sum(axis=1, keepdims=True)
+    loss = -np.log(probs[np.arange(len(y)), y]).mean()
+    dz = probs.copy()
+    dz[np.arange(len(y)), y] -= 1
+    dz /= len(y)
+    dh = dz @ p["W2"].T
+    ds = h * (1 - h) * dh
+    return loss, {"W1": X.T @ ds, "W2": h.T @ dz, "b": np.sum(dz, axis=0)}
+def args():
+    return (None, params), {"value_and_gradient": both}
+""",
+    "np_heads": """
+import numpy as np
+rng = np.random.default_rng(0)
+B, T, h, d = 2, 3, 2, 5
+x, R = rng.normal(size=(2, B, T, h * d))
+params = {name: rng.normal(size=(h * d, h * d)) / 3 for name in ("q", "k", "v")}
+class Attention:
+    def split(self, x):
+        return x.reshape(B, T, h, d).transpose(0, 2, 1, 3)
+    def merge(self, x):
+        return x.transpose(0, 2, 1, 3).reshape(B * T, h * d)
+    def forward(self, p):
+        self.q, self.k, self.v = (self.split(x @ p[name]) for name in ("q", "k", "v"))
+        self.scale = 1 / np.sqrt(d)
+        s = self.q @ self.k.transpose(0, 1, 3, 2) * self.scale
+        e = np.exp(s - s.max(axis=-1, keepdims=True))
+        self.a = e / e.sum(axis=-1, keepdims=True)
+        return (self.a @ self.v).transpose(0, 2, 1, 3).reshape(B, T, h * d)
+    def backward(self):
+        do = R.reshape(B, T, h, d).transpose(0, 2, 1, 3)
+        da = do @ self.v.transpose(0, 1, 3, 2)
+        dv = self.a.transpose(0, 1, 3, 2) @ do
+        ds = self.a * (da - (da * self.a).sum(axis=-1, keepdims=True))
+        ds = ds * self.scale
+        dq = ds @ self.k
+        dk = ds.transpose(0, 1, 3, 2) @ self.q
+        flat = x.reshape(B * T, h * d).T
+        return {"q": flat @ self.merge(dq), "k": flat @ self.merge(dk), "v": flat @ self.merge(dv)}
+layer = Attention()
+def loss(p):
+    return np.sum(R * layer.forward(p))
+def gradient(p):
+    layer.forward(p)
+    return layer.backward()
+def args():
+    return (loss, params), {"gradient": gradient}
+""",
+    "np_embedding": """
+import numpy as np
+rng = np.random.default_rng(0)
+words, centre = np.array([3, 1, 3, 0, 4, 1]), 2
+params = {"E": rng.normal(size=(5, 3)), "c": rng.normal(size=(5, 3))}
+def loss(p):
+    return np.sum(np.tanh(p["E"][words] @ p["c"][centre]))
+def gradient(p):
+    E, c, i = p["E"], p["c"], centre
+    ds = 1 - np.tanh(E[words] @ c[i]) ** 2
+    dE, dc = np.zeros_like(E), np.zeros_like(c)
+    np.add.at(dE, words, np.outer(ds, c[i]))
+    dc[i] += ds @ E[words]
+    return {"E": dE, "c": dc}
+def args():
+    return (loss, params), {"gradient": gradient}
+""",
+    "np_conv2d": """
+import numpy as np
+rng = np.random.default_rng(0)
+pad, H, W = 1, 4, 5
+params = {"x": rng.normal(size=(H, W)), "w": rng.normal(size=(3, 3))}
+R = rng.normal(size=(H, W))
+def gelu(x):
+    return x + 0.1 * x**3
+def loss(p):
+    x = np.pad(p["x"], pad)
+    y = np.array([[np.sum(x[i : i + 3, j : j + 3] * p["w"]) for j in range(W)] for i in range(H)])
+    return np.sum(R * gelu(y))
+def gradient(p):
+    x, w = np.pad(p["x"], pad), p["w"]
+    y = np.array([[np.sum(x[i : i + 3, j : j + 3] * w) for j in range(W)] for i in range(H)])
+    dy = R * (1 + 3 * 0.1 * y**2)
+    dx, dw = np.zeros((H + 2 * pad, W + 2 * pad)), np.zeros((3, 3))
+    for i in range(H):
+        for j in range(W):
+            dw += dy[i, j] * x[i : i + 3, j : j + 3]
+            dx[i : i + 3, j : j + 3] += dy[i, j] * w
+    return {"x": dx[pad : pad + H, pad : pad + W], "w": dw}
+def args():
+    return (loss, params), {"gradient": gradient}
+""",
+    "np_huber": """
+import numpy as np
+rng = np.random.default_rng(0)
+X, t, lam, bound = rng.normal(size=(12, 4)), rng.normal(size=12), 0.3, 1.0
+class Parameter:
+    def __init__(self, data):
+        self.data, self.grad = data, np.zeros_like(data)
+weights = Parameter(rng.normal(size=(3, 3)))
+def loss(p):
+    r = X @ p["w"] - t
+    tied = np.tanh(X[:, :3] @ p["W"]) @ p["W"].T
+    small = np.abs(r) <= 1
+    huber = np.where(small, r**2 / 2, np.abs(r) - 0.5).mean()
+    return huber + lam * np.abs(p["w"]).sum() + np.sum(tied**2) / 2
+def gradient(p):
+    weights.data, weights.grad = p["W"], np.ones((3, 3))
+    return {"w": of_huber(p["w"]), "W": of_tied()}
+def of_huber(w):
+    r = X @ w - t
+    g = np.where(np.abs(r) <= 1, r, np.sign(r))
+    return X.T @ g / len(X) + lam * np.sign(w)
+def of_tied():
+    x, W = X[:, :3], weights.data
+    h = np.tanh(x @ W)
+    d = h @ W.T
+    dh = d @ weights.data
+    ds = dh * (1 - np.power(h, 2))
+    return x.T @ ds + d.T @ h
+params = {"w": np.array([0.3, -0.2, 0.0, 0.5]), "W": rng.normal(size=(3, 3))}
+def args():
+    return (loss, params), {"gradient": gradient}
+""",
 }

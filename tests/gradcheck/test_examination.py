@@ -37,7 +37,7 @@ def noise(function: type[torch.autograd.Function], unit: complex) -> float:
     with opened(function.apply, [torch.view_as_complex(z).requires_grad_()], {}, None) as subject:
         exam = Examination(subject, seed=0)
         pulled = exam.pull()
-        exam.check_linearity(pulled)
+        exam.rounding.check_linearity(pulled)
         direction = {"inputs[0]": torch.full((50,), unit, dtype=torch.complex128)}
         return exam.along(pulled, direction).noise
 

@@ -127,12 +127,12 @@ def test_every_question_is_counted():
 
 def test_backward_that_is_not_linear_in_the_cotangent_deviates():
     exam = Examination(squares({"x": X}), 0)
-    exam.check_linearity(exam.pull())
-    assert exam.deviations == {"x": 0.0}
+    exam.rounding.check_linearity(exam.pull())
+    assert exam.rounding.deviations == {"x": 0.0}
     subject = Plain({"x": X}, lambda x: [x**2], lambda us, x: {"x": 2 * x * us[0] + 0.1})
     exam = Examination(subject, 0)
-    exam.check_linearity(exam.pull())
-    assert exam.deviations["x"] > 1e-3
+    exam.rounding.check_linearity(exam.pull())
+    assert exam.rounding.deviations["x"] > 1e-3
 
 
 def test_measured_rounding_widens_the_bar_of_a_probe():

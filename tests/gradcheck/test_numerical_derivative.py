@@ -101,6 +101,36 @@ def test_where_there_is_no_derivative_none_is_given(function):
     assert math.isnan(estimate.value)
 
 
+@pytest.mark.parametrize("jump", [lambda t: math.copysign(1, t), lambda t: float(t != 0), lambda t: t >= 0])
+@pytest.mark.parametrize("claimed", [0.0, 2.0])
+def test_a_jump_at_the_point_is_told_by_a_dozen_evaluations(jump, claimed):
+    estimate = along(lambda t: jump(t) + math.exp(t), claimed=claimed)
+    assert "jumps at this point" in estimate.message
+    assert estimate.evaluations <= 12
+
+
+@pytest.mark.parametrize("away", [1e-4, 1e-7, -1e-8])
+def test_a_jump_beside_the_point_is_none_at_it(away):
+    estimate = along(lambda t: (t >= away) + math.exp(t), claimed=1.0)
+    assert estimate.resolved
+    assert abs(estimate.value - 1) <= estimate.uncertainty < 1e-4
+
+
+def _crossed(random):
+    """Return places of kinks on a line, and the slopes by which they bend it."""
+    return random.uniform(-1, 1, 4000) * 3e-2, random.normal(size=4000)
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1e-4])
+def test_among_many_kinks_the_quotient_of_small_steps_is_taken(wrong):
+    for seed in range(20):
+        places, bends = _crossed(np.random.default_rng(seed))
+        true = float(np.sum(-np.sign(places) * bends))
+        estimate = along(lambda t, p=places, b=bends: np.sum(abs(t - p) * b), claimed=true * (1 + wrong))
+        assert abs(estimate.value - true) <= estimate.uncertainty < 1e-5 * abs(bends).sum()
+        assert (estimate.distance(true * (1 + wrong)) > estimate.uncertainty) == bool(wrong)
+
+
 def test_an_error_away_from_the_point_is_told():
     def forward(t):
         if t:

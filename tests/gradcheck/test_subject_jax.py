@@ -310,6 +310,29 @@ def test_a_function_without_rules_is_not_computed_at_other_points():
     assert shapes == {X.shape}
 
 
+def rms_norm(x, w):
+    return x * jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + 1e-6) * w
+
+
+def rms_backward(x, w, u):
+    r = jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + 1e-6)
+    uw = u * w
+    dx = r * uw - x * r**3 * jnp.mean(uw * x, -1, keepdims=True)
+    return dx, (u * x * r).reshape(-1, x.shape[-1]).sum(0)
+
+
+def test_a_size_at_which_backward_raises_is_none_that_it_is_meant_for():
+    args = normal((2, 3, 6)), normal(6, 1)
+    report = gradcheck.verify(rule(rms_norm, rms_backward), *args, **only("other sizes"))
+    assert report.ok, str(report)  # reshape(-1, 0) has no meaning
+
+    def of_six(x, w, u):
+        dx, dw = rms_backward(x, w, u)
+        return jnp.where(jnp.arange(x.shape[-1]) < 6, dx, 0), dw
+
+    assert gradcheck.verify(rule(rms_norm, of_six), *args, **only("other sizes")).verdict == "fail"
+
+
 @pytest.mark.parametrize("compiles", [False, True])
 def test_a_fault_at_other_sizes_is_found_whether_the_function_compiles_or_not(compiles, monkeypatch):
     monkeypatch.setattr("gradcheck.variations.jax.JaxContext.compiles", compiles)

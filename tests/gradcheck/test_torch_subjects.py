@@ -678,3 +678,24 @@ def test_what_only_grad_mode_gives_is_evaluated_in_it(function):
     report = gradcheck.verify(function, x)
     assert report.ok, report
     assert report.parameters["inputs[0]"].comparisons["finite differences"].rel_error < 1e-9
+
+
+def test_what_was_estimated_without_grad_is_kept_where_grad_changes_nothing():
+    calls = []
+
+    def steps(x: torch.Tensor) -> torch.Tensor:
+        calls.append(torch.is_grad_enabled())
+        return torch.floor(x)
+
+    _passes(steps, torch.linspace(-8.9, 8.9, 50, dtype=DOUBLE).requires_grad_(), variations=False)
+    assert calls.count(True) == 1
+    assert len(calls) < 30  # once more the way along the line would take as many again
+
+
+def test_an_operator_of_torch_library_has_its_qualified_name():
+    @torch.library.custom_op("gradcheck_tests::doubled", mutates_args=())
+    def doubled(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    doubled.register_autograd(lambda ctx, grad: 2 * grad)
+    assert _passes(doubled, _leaf(3)).name == "gradcheck_tests::doubled"

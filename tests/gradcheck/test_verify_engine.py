@@ -9,6 +9,7 @@ import pytest
 
 from cases import Case, generate
 from gradcheck import verify_case
+from gradcheck.engines import conformance
 from gradcheck.engines.reference import ReferenceEngine
 from gradcheck.errors import EngineError
 from gradcheck.report.records import Verdict
@@ -165,3 +166,34 @@ def test_what_is_right_for_each_output_alone_but_does_not_add_up_is_wrong():
 
     engine = ReferenceEngine({**RULES, "relu": replace(rule, vjp=vjp)}, "no sum")
     assert not verify_case(mixed("relu"), engine).ok
+
+
+class Narrow(ReferenceEngine):
+    """The reference as people write engines, every array in float32; gradients may be off by a share."""
+
+    def __init__(self, share=0.0):
+        super().__init__(name="narrow")
+        self.share = share
+
+    def value_and_gradients(self, graph, values, cotangent=None):
+        narrow = {name: value.astype(np.float32) for name, value in values.items()}
+        value, gradients = super().value_and_gradients(graph, narrow, cotangent)
+        gradients = {name: g * (1 + self.share) for name, g in gradients.items()}
+        return np.float32(value), {name: g.astype(np.float32) for name, g in gradients.items()}
+
+
+@pytest.mark.parametrize("family", ["mlp", "dag", "operation", "kink"])
+def test_an_engine_in_single_precision_is_judged_in_it(family):
+    for seed in range(12):
+        report = verify_case(generate(family, seed), Narrow())
+        assert report.ok, str(report)
+        assert "float32" in report.notes[-1]
+
+
+def test_what_is_wrong_in_an_engine_in_single_precision_is_wrong():
+    case = generate("mlp", 3)
+    assert verify_case(case, Narrow(0.02)).verdict is Verdict.FAIL
+    assert verify_case(case, Narrow()).ok
+    single = conformance.check(Narrow())
+    assert not single.broken
+    assert conformance.check(Narrow(1e-3)).broken

@@ -76,8 +76,7 @@ class Arguments:
         if self._is_flat:
             args = [value if name is None else leaves[name] for name, value, _ in self._args]
             return tuple(args), {
-                key: value if name is None else leaves[name]
-                for key, (name, value, _) in self._kwargs.items()
+                key: value if name is None else leaves[name] for key, (name, value, _) in self._kwargs.items()
             }
 
         def passed(tensor: torch.Tensor) -> torch.Tensor:

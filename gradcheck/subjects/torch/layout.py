@@ -19,7 +19,7 @@ def copy(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor
     if source.layout is not torch.strided or type(source) not in (torch.Tensor, torch.nn.Parameter):
         return source.clone().to(dtype)
     if source.is_contiguous():
-        return source.to(dtype, copy=True)
+        return source.clone() if dtype is source.dtype else source.to(dtype, copy=True)
     expanded = [axis for axis, stride in enumerate(source.stride()) if stride == 0 and source.shape[axis] > 1]
     if expanded:
         for axis in expanded:

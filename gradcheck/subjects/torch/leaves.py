@@ -20,7 +20,8 @@ def name_of(function: Any) -> str:
     owner = getattr(function, "__self__", None)
     if isinstance(owner, type) and issubclass(owner, torch.autograd.Function):
         return owner.__name__
-    return str(getattr(function, "__name__", type(function).__name__))
+    name = getattr(function, "__name__", None) or getattr(function, "_qualname", None)  # of torch.library's
+    return str(name or type(function).__name__)
 
 
 def parameters_of(modules: Mapping[str, torch.nn.Module]) -> dict[str, torch.Tensor]:

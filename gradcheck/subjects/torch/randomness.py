@@ -17,11 +17,16 @@ class Randomness:
 
     def __init__(self, own: Sequence[torch.Generator] = ()) -> None:
         self._own = [(generator, generator.get_state()) for generator in own]
-        self._torch = torch.random.get_rng_state()
+        self._torch = torch.default_generator.get_state()
         self._torch_memory = self._torch.numpy().tobytes()
         self._others = GlobalRandom()
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.used: list[Callable[[], None]] = []
+
+    def restore(self) -> None:
+        """Put back the generators that a forward pass was found to use."""
+        for put_back in self.used:
+            put_back()
 
     def restore_all(self) -> None:
         """Put back every generator that has moved."""
@@ -44,7 +49,7 @@ class Randomness:
 
     def _moved(self) -> list[Callable[[], None]]:
         moved: list[Callable[[], None]] = []
-        if self._torch_memory != torch.random.get_rng_state().numpy().tobytes():
+        if self._torch_memory != torch.default_generator.get_state().numpy().tobytes():
             moved.append(self._restore_torch)
         if self._others.numpy_moved():
             moved.append(self._others.restore_numpy)

@@ -164,12 +164,17 @@ class TorchSubject:
     def __exit__(self, *_: object) -> None:
         self.let_casts_be()
         self._forget_graphs()
+        self._give_back()
+        self._state.restore_gradients()
+
+    def _give_back(self) -> None:
+        """Put back the user's own tensors, default dtype, random generators and attributes of modules."""
         for tensor, data in self._originals:
             tensor.data = data
-        torch.set_default_dtype(self._default)
+        if torch.get_default_dtype() is not self._default:
+            torch.set_default_dtype(self._default)
         self._randomness.restore_all()
         self._state.restore_attributes()
-        self._state.restore_gradients()
 
     def open(self) -> TorchSubject:
         """Enter and start; where starting raises, everything is put back."""
@@ -185,11 +190,7 @@ class TorchSubject:
     def suspended(self) -> Iterator[None]:
         """Put the user's own tensors, random generators and default dtype back for a while."""
         self._forget_graphs()
-        for tensor, data in self._originals:
-            tensor.data = data
-        torch.set_default_dtype(self._default)
-        self._randomness.restore_all()
-        self._state.restore_attributes()
+        self._give_back()
         if self.accumulates:
             self._state.restore_gradients()
         if self._casts is not None:
@@ -311,13 +312,13 @@ class TorchSubject:
         torch._C._set_grad_enabled(with_grad)  # as a context it takes as long as a small forward pass
         try:
             _, result = self._call(values, self.names if with_grad else ())
+            if isinstance(result, torch.Tensor):
+                return [result.detach().clone() if result.requires_grad else result.clone()]
+            outputs = tree.named(result)
+            return [outputs[path].detach().clone() for path in self.output_paths]
         finally:
             self._put_back()
             torch._C._set_grad_enabled(before)
-        if isinstance(result, torch.Tensor):
-            return [result.detach().clone()]
-        outputs = tree.named(result)
-        return [outputs[path].detach().clone() for path in self.output_paths]
 
     def pull_back(self, cotangents: Cotangents | None) -> Gradients:
         """Return the gradient of each leaf by ``torch.autograd``. See ``Backward``."""
@@ -449,16 +450,18 @@ class TorchSubject:
 
     def renew(self) -> None:
         """Put back what a run may have changed: random states, modules' attributes, buffers and constants."""
-        for put_back in self._randomness.used:
-            put_back()
+        if self._randomness.used:
+            self._randomness.restore()
         if self._state.holds_any:
             self._state.restore_attributes()
         if self._constant_values:
             self._restore_constants()
 
     def arguments(self, values: Mapping[str, torch.Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return (args, kwargs) for one call, with copies of the inputs that are not given."""
-        return self._arguments.filled(self._arguments.fresh(self._input_data, values), self.on_copies)
+        """Return (args, kwargs) for one call: the given inputs as they are, and copies of the others."""
+        others = {name: own for name, own in self._input_data.items() if name not in values}
+        leaves = {**self._arguments.fresh(others, {}), **values}
+        return self._arguments.filled(leaves, self.on_copies)
 
     def chosen(self, result: Any) -> tuple[torch.Tensor, ...]:
         """Return the differentiable outputs out of what a call returned."""

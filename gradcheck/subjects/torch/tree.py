@@ -19,7 +19,7 @@ def tensors(tree: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     """Yield (path, tensor) for each tensor, in order; paths read like Python: ``[1]["key"].field``."""
     if isinstance(tree, torch.Tensor):
         yield path, tree
-    else:
+    elif type(tree) not in _PLAIN:
         for step, child in _children(tree):
             yield from tensors(child, path + step)
 
@@ -30,12 +30,12 @@ def named(tree: Any) -> dict[str, torch.Tensor]:
 
 
 def _children(tree: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, Mapping):
-        for key, child in tree.items():
-            yield (f'["{key}"]' if isinstance(key, str) else f"[{key!r}]"), child
-    elif isinstance(tree, (list, tuple)):
+    if isinstance(tree, (list, tuple)):
         for i, child in enumerate(tree):
             yield f"[{i}]", child
+    elif isinstance(tree, dict | Mapping):
+        for key, child in tree.items():
+            yield (f'["{key}"]' if isinstance(key, str) else f"[{key!r}]"), child
     elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         for field in dataclasses.fields(tree):
             yield f".{field.name}", getattr(tree, field.name, None)
