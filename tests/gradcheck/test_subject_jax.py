@@ -333,6 +333,36 @@ def test_a_size_at_which_backward_raises_is_none_that_it_is_meant_for():
     assert gradcheck.verify(rule(rms_norm, of_six), *args, **only("other sizes")).verdict == "fail"
 
 
+def settled(a, b):
+    return jax.lax.fori_loop(0, 200, lambda i, x: jnp.tanh(a @ x + b), jnp.zeros_like(b))
+
+
+def implicit(a, b, x, u):
+    slope = 1 - x**2
+    w = slope * jnp.linalg.solve(jnp.eye(len(b)) - (slope[:, None] * a).T, u)
+    return jnp.outer(w, x), w
+
+
+def fixed_point(backward):
+    function = jax.custom_vjp(settled)
+    function.defvjp(lambda a, b: (settled(a, b), (a, b, settled(a, b))), lambda kept, u: backward(*kept, u))
+    return function
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_map_that_no_longer_contracts_at_another_point_is_no_fault(seed):
+    args = 0.3 * normal((4, 4), seed), normal(4, seed + 1)
+    chosen = {"large magnitudes", "other sizes"}
+    report = gradcheck.verify(fixed_point(implicit), *args, variations=chosen, seed=seed)
+    assert report.ok, str(report)
+
+    def of_four(a, b, x, u):
+        da, db = implicit(a, b, x, u)
+        return da, db * (1 + (len(b) > 4))
+
+    assert gradcheck.verify(fixed_point(of_four), *args, variations=chosen).verdict == "fail"
+
+
 @pytest.mark.parametrize("compiles", [False, True])
 def test_a_fault_at_other_sizes_is_found_whether_the_function_compiles_or_not(compiles, monkeypatch):
     monkeypatch.setattr("gradcheck.variations.jax.JaxContext.compiles", compiles)
