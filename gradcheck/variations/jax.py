@@ -339,7 +339,13 @@ def _is_right_for_smaller(context: JaxContext, length: int, new: int) -> bool:
 
 
 def _resized(a: Array, length: int, new: int) -> Array:
+    """Return an array with the axes of a length made another, and what may be an index into them kept within.
+
+    Beyond the end JAX reads the last entry and writes none, so that no gradient is right there.
+    """
     random = np.random.default_rng(new)
+    if new and a.size and a.dtype.kind in "iu" and new <= a.max() < length:
+        a = np.minimum(a, new - 1)
     for axis in range(a.ndim):
         if a.shape[axis] == length:
             permuted = (

@@ -333,8 +333,26 @@ def test_a_size_at_which_backward_raises_is_none_that_it_is_meant_for():
     assert gradcheck.verify(rule(rms_norm, of_six), *args, **only("other sizes")).verdict == "fail"
 
 
+def embedding(scatter):
+    def backward(kept, u):
+        rows, shape = kept
+        return scatter(jnp.zeros(shape, u.dtype).at[rows], u), None
+
+    function = jax.custom_vjp(lambda table, rows: table[rows])
+    function.defvjp(lambda table, rows: (table[rows], (rows, table.shape)), backward)
+    return function
+
+
+def test_indices_stay_within_a_table_that_is_made_shorter():
+    args = normal((6, 3)), jnp.array([1, 4, 1, 0])
+    assert gradcheck.verify(embedding(lambda at, u: at.add(u)), *args, **only("other sizes")).ok
+    apart = normal((6, 3)), jnp.array([1, 4, 2, 0])
+    report = gradcheck.verify(embedding(lambda at, u: at.set(u)), *apart, **only("other sizes"))
+    assert report.verdict == "fail"  # where two of the rows are the same
+
+
 def settled(a, b):
-    return jax.lax.fori_loop(0, 200, lambda i, x: jnp.tanh(a @ x + b), jnp.zeros_like(b))
+    return jax.lax.fori_loop(0, 100, lambda i, x: jnp.tanh(a @ x + b), jnp.zeros_like(b))
 
 
 def implicit(a, b, x, u):
@@ -349,11 +367,10 @@ def fixed_point(backward):
     return function
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_map_that_no_longer_contracts_at_another_point_is_no_fault(seed):
-    args = 0.3 * normal((4, 4), seed), normal(4, seed + 1)
+def test_a_map_that_no_longer_contracts_at_another_point_is_no_fault():
+    args = 0.3 * normal((4, 4)), normal(4, 1)
     chosen = {"large magnitudes", "other sizes"}
-    report = gradcheck.verify(fixed_point(implicit), *args, variations=chosen, seed=seed)
+    report = gradcheck.verify(fixed_point(implicit), *args, variations=chosen)
     assert report.ok, str(report)
 
     def of_four(a, b, x, u):
