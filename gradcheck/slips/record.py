@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +27,15 @@ class Rerun:
     raises AnotherValueError where the value is another one. ``kept`` runs it, too, and says whether its value
     is the one that it was: what both passes run may then be changed as long as it is. None where it is not
     to be changed at all. ``restore`` puts back what a changed backward pass may have changed in place.
+    ``elsewhere`` says whether the gradients of some parameters are about right at another point, too: what
+    fits at one may do so by chance.
     """
 
     gradients: Callable[[], Gradients]
     forward: Callable[[], Any] | None
     kept: Callable[[], bool] | None = None
     restore: Callable[[], None] = lambda: None
+    elsewhere: Callable[[Sequence[str]], bool] = lambda names: True
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Source:
 def source_of(function: FunctionType) -> Source | None:
     """Return a function's source; None where it is not at hand, or not what the function was made from."""
     code = function.__code__
+    linecache.checkcache(code.co_filename)  # a session may have loaded a file that was mended since
     node = _definition(code)
     if node is None:
         return None

@@ -85,10 +85,15 @@ class Trial:
         return moved if not (shared and any(moved.values())) or self._kept() else none
 
     def confirmed(self, shared: bool) -> bool:
-        """Whether it does so after a fresh forward pass, too: what was tried may have left something."""
+        """Whether it does so after a fresh forward pass, and at another point, too.
+
+        What was tried before may have left something, and what fits at one point may do so by chance.
+        """
         if self.rerun.forward is not None:
             self.rerun.forward()
-        return bool(self.succeeds(shared))
+        right = self.succeeds(shared)
+        also = [name for name, sample in self.samples.items() if not sample.failing]
+        return bool(right) and self.rerun.elsewhere([*right, *also])
 
     def _claimed(self) -> Gradients:
         """Run the backward pass on what it was given: what was tried before may have written into it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ from gradcheck.subjects.surroundings import surroundings
 
 Array = NDArray[Any]
 Function = Callable[[Any], Any]
+# A change that explains a wrong gradient is tried so far away, in units of the largest parameter, by a
+# difference of such a step, and may be off by so much.
+_NEARBY, _STEP, _ABOUT = 0.05, 1e-6, 1e-3
 
 
 class Calls:
@@ -99,9 +102,37 @@ class Calls:
         def kept() -> bool:
             return not differ(leaf_types.scalar(self.loss_at_base(), "The loss"), value)
 
+        def elsewhere(names: Sequence[str]) -> bool:
+            try:
+                return self._is_right_nearby(names, match)
+            except Exception:  # outside its domain a loss raises what it likes
+                return True
+
         if self._both is not None:
-            return Rerun(gradients, None, restore=restore)
-        return Rerun(gradients, self.loss_at_base, kept, restore)
+            return Rerun(gradients, None, restore=restore, elsewhere=elsewhere)
+        return Rerun(gradients, self.loss_at_base, kept, restore, elsewhere)
+
+    def _is_right_nearby(self, names: Sequence[str], match: Callable[[Any], Mapping[str, Any]]) -> bool:
+        """Whether the gradients of the named parameters are about right at a point nearby."""
+        random = np.random.default_rng(0)
+        sizes = {n: float(np.abs(v).max(initial=0.0)) or 1.0 for n, v in self._variables.items()}
+        moves = [
+            {n: sizes[n] * random.normal(size=v.shape) for n, v in self._variables.items()} for _ in "12"
+        ]
+        near = {n: v + _NEARBY * moves[0][n] for n, v in self._variables.items()}
+        direction = {n: moves[1][n] for n in names}
+
+        def at(step: float) -> float:
+            moved = {n: near[n] + step * d for n, d in direction.items()}
+            return float(np.real(self.loss({**near, **moved})))
+
+        middle = at(0.0)
+        claims = match(self._gradient_of(self._tree(near))[0])
+        terms = [np.real(np.conj(claims[n]) * d) for n, d in direction.items()]
+        claimed, size = sum(float(np.sum(t)) for t in terms), sum(float(np.sum(np.abs(t))) for t in terms)
+        sides = (at(_STEP) - middle) / _STEP, (middle - at(-_STEP)) / _STEP
+        slack = _ABOUT * max(size, abs(sides[0])) + 1e-15 * abs(middle) / _STEP
+        return min(sides) - slack <= claimed <= max(sides) + slack
 
     def settle(self) -> None:
         """Say that the base point has been called for the last time."""

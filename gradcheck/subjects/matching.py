@@ -40,7 +40,7 @@ def match(tree: Any, given: Any, leaves: Mapping[str, Any]) -> Matched:
     if given is None:
         raise UsageError("The gradient function returned None: is its return statement missing?")
     matched = Matched()
-    names = list(leaves)
+    names = [name for name, leaf in leaves.items() if _is_number(leaf)]
     if children(tree) is not None and not isinstance(given, Mapping) and not _alike(tree, given):
         _in_order(names, leaves, given, matched)
     else:
@@ -52,8 +52,22 @@ def match(tree: Any, given: Any, leaves: Mapping[str, Any]) -> Matched:
 
 
 def _alike(tree: Any, given: Any) -> bool:
-    """Whether a list may be walked in parallel with the parameters: these are a sequence themselves."""
-    return not isinstance(tree, Mapping) and isinstance(given, list | tuple | np.ndarray | type(tree))
+    """Whether a gradient may be walked in parallel with the parameters: both have keys, or are sequences."""
+    if _has_keys(tree):
+        return _has_keys(given)
+    return isinstance(given, list | tuple | np.ndarray | type(tree))
+
+
+def _has_keys(tree: Any) -> bool:
+    return isinstance(tree, Mapping) or hasattr(tree, "__dataclass_fields__") or hasattr(tree, "_fields")
+
+
+def _is_number(leaf: Any) -> bool:
+    """Whether a leaf may have a gradient: a name or a flag beside the parameters has none."""
+    try:
+        return np.asarray(leaf).dtype.kind in "fciu"
+    except (ValueError, TypeError, RuntimeError):
+        return True
 
 
 def _in_order(names: list[str], leaves: Mapping[str, Any], given: Any, matched: Matched) -> None:
@@ -92,7 +106,7 @@ def _walk(node: Any, given: Any, path: str, matched: Matched) -> None:
         return
     if given is None:
         _absent(node, path, f"{path or 'the gradient'} is None", matched)
-    elif isinstance(node, Mapping) or hasattr(node, "__dataclass_fields__") or hasattr(node, "_fields"):
+    elif _has_keys(node):
         _walk_keys(inner, given, path, matched)
     else:
         _walk_items(inner, given, path, matched)
@@ -170,6 +184,8 @@ def _leaf_names(node: Any, path: str) -> list[str]:
 
 def _array(name: str, leaf: Any, given: Any, matched: Matched) -> NDArray[Any] | None:
     """Return a leaf's gradient as an array of its own."""
+    if not _is_number(leaf):
+        return None
     if given is None:
         matched.problems[name] = f"the gradient of {name} is None"
         return None

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -20,10 +20,10 @@ from gradcheck.examination import Examination
 from gradcheck.jax_rules import Rule, blame, describe, examine, rules, tied_fault
 from gradcheck.numerical import directions
 from gradcheck.options import Options
-from gradcheck.pipeline import NOT_REPEATED
+from gradcheck.pipeline import NOT_REPEATED, Outcome
 from gradcheck.report.records import VariationResult, Verdict
 from gradcheck.subjects.jax import BackwardError, JaxSubject, is_number, spacing
-from gradcheck.variations import digits, domain
+from gradcheck.variations import digits, domain, onset
 
 Array = npt.NDArray[Any]
 Gradients = Mapping[str, Array | None]
@@ -32,6 +32,7 @@ _SECONDS = 10.0  # for all of them
 _SUBSETS = 6
 _OUTPUTS = 6
 _LARGEST = 20_000  # entries that inputs may grow to
+_LARGE = 100.0
 _COPIES = 3  # the length of the axis that vmap maps over
 _FACTORS, _NARROW_FACTORS, _NARROW = (1000.0, 0.001), (8.0, 0.125), 1e-4
 _FOREIGN = {
@@ -233,6 +234,10 @@ def _one_index(a: Array, _: int) -> Array:
     return domain.repeated(a) if a.dtype.kind in "iu" and a.size > 1 else a
 
 
+def _times(factor: float) -> Callable[[Array, int], Array]:
+    return lambda a, _: (a.astype(_float(a)) * factor).astype(a.dtype)
+
+
 def _floats(change: Callable[[Array, int], Array]) -> Callable[[Array, int], Array]:
     return lambda a, number: change(a, number) if is_number(a.dtype) else a
 
@@ -242,7 +247,7 @@ SPECIAL: Mapping[str, Callable[[Array, int], Array]] = {
     "some zeros": _floats(_some_zeros),
     "ties": _floats(_ties),
     "signs flipped": _floats(lambda a, _: -a),
-    "large magnitudes": _floats(lambda a, _: (a.astype(_float(a)) * 100).astype(a.dtype)),
+    "large magnitudes": _floats(_times(_LARGE)),
     "repeated indices": _one_index,
 }
 
@@ -273,7 +278,8 @@ def special(label: str) -> Callable[[JaxContext], str]:
         places = [n for n in before if not np.array_equal(before[n], after[n])]
         if not places:
             raise _Skip("no input has a place for them")
-        return _at(context, f"{label} in {', '.join(places)}", after)
+        way = partial(_on_the_way, context) if label == "large magnitudes" else None
+        return _at(context, f"{label} in {', '.join(places)}", after, way=way)
 
     return variation
 
@@ -299,6 +305,9 @@ def other_sizes(context: JaxContext) -> str:
             if message and new == 1 and not _is_an_axis(context, length):
                 refused = f"axes of {length} made 1 only fit as they are broadcast"
                 continue
+            if message and new > length and _is_right_for_smaller(context, length, new):
+                refused = f"axes of {length} made {new}: right for smaller values, as of what must not grow"
+                continue
             if message:
                 return message
             tried.append(new)
@@ -321,8 +330,28 @@ def _is_an_axis(context: JaxContext, length: int) -> bool:
     return False
 
 
+def _is_right_for_smaller(context: JaxContext, length: int, new: int) -> bool:
+    """Whether the gradient at a larger size is right where values are so small that sums stay what they were.
+
+    Then it is not the size: a map that contracts, and is iterated until it settles, no longer does.
+    """
+    smaller = _floats(_times(length / new))
+    try:
+        resized = {n: _resized(a, length, new) for n, a in context.subject.arrays.items()}
+        arrays = {n: _kept(a, smaller(resized[n], 0)) for n, a in context.subject.arrays.items()}
+        return not _at(context, f"axes of {length} made {new}", arrays)
+    except _Skip:
+        return False
+
+
 def _resized(a: Array, length: int, new: int) -> Array:
+    """Return an array with the axes of a length made another, and what may be an index into them kept within.
+
+    Beyond the end JAX reads the last entry and writes none, so that no gradient is right there.
+    """
     random = np.random.default_rng(new)
+    if new and a.size and a.dtype.kind in "iu" and new <= a.max() < length:
+        a = np.minimum(a, new - 1)
     for axis in range(a.ndim):
         if a.shape[axis] == length:
             permuted = (
@@ -338,10 +367,27 @@ def _resized(a: Array, length: int, new: int) -> Array:
     return a
 
 
-def _at(context: JaxContext, label: str, arrays: Mapping[str, Array], may_raise: bool = False) -> str:
+def _on_the_way(context: JaxContext, share: float) -> JaxSubject | None:
+    """Return the subject at inputs on the way from those given to large ones."""
+    before, factor = context.subject.arrays, _LARGE**share
+    try:
+        subject = _moved(context, {n: _kept(a, _floats(_times(factor))(a, 0)) for n, a in before.items()})
+        return subject if subject.outputs else None
+    except Exception:  # outside its domain a forward pass raises what it likes
+        return None
+
+
+def _at(
+    context: JaxContext,
+    label: str,
+    arrays: Mapping[str, Array],
+    may_raise: bool = False,
+    way: Callable[[float], JaxSubject | None] | None = None,
+) -> str:
     """Verify at another point. What JAX's own operations do together at a kink is no fault of the user's.
 
-    One at which backward raises is none that it is meant for, where it ``may_raise``.
+    One at which backward raises is none that it is meant for, where it ``may_raise``. ``way``: the subject on
+    the way there.
     """
     if context.rules is not None and not context.rules:
         return ""  # JAX's own operations are taken for right
@@ -366,6 +412,8 @@ def _at(context: JaxContext, label: str, arrays: Mapping[str, Array], may_raise:
         raise _Skip(f"with {label}: the forward pass gives another value each time there")
     if digits.lost(context.subject, subject, outputs, context.subject.outputs):
         raise _Skip(f"with {label}: rounding of the inputs alone changes the value there")
+    if way is not None and _is_gradual(outcome, way, context.options.seed):
+        raise _Skip(f"with {label}: claimed and numerical derivatives part little by little on the way there")
     place = ""
     if context.rules is not None:
         blames = blame(rules(subject), context.options)
@@ -375,6 +423,12 @@ def _at(context: JaxContext, label: str, arrays: Mapping[str, Array], may_raise:
     elif not outcome.failing and not tied_fault(subject, context.options):
         return ""
     return f"with {label}, the gradient of {wrong[0]} is wrong: {describe(outcome, wrong[0])}{place}"
+
+
+def _is_gradual(outcome: Outcome, way: Callable[[float], JaxSubject | None], seed: int) -> bool:
+    wrong = [outcome.findings[name] for name in outcome.failing]
+    numbers = bool(wrong) and not any(finding.message for finding in wrong)
+    return numbers and all(onset.is_gradual(way, finding, outcome.pulls[0], seed) for finding in wrong)
 
 
 def _moved(context: JaxContext, arrays: Mapping[str, Array]) -> JaxSubject:

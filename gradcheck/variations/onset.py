@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -21,7 +22,7 @@ from gradcheck.examination import Examination
 from gradcheck.findings import Finding
 from gradcheck.locate import entry_probe
 from gradcheck.probes import Pulled
-from gradcheck.subjects.torch import TorchSubject
+from gradcheck.subjects.base import Subject
 
 # Three levels of doubt divide its growth on the way, or the first nine powers of ten of that, into four.
 _GROWTH, _LEVELS = math.log(1e9), (0.25, 0.5, 0.75)
@@ -38,9 +39,7 @@ _MOST = 40
 _ASKED = 2
 
 
-def is_gradual(
-    way: Callable[[float], TorchSubject | None], finding: Finding, pulled: Pulled, seed: int
-) -> bool:
+def is_gradual(way: Callable[[float], Subject | None], finding: Finding, pulled: Pulled, seed: int) -> bool:
     """Whether the discrepancy of a leaf found wrong at the end of a way grew from nothing all along it.
 
     ``way`` returns the subject at a share of the way, from 0, where the gradient is right, to 1; ``pulled``
@@ -87,16 +86,16 @@ def _first(known: dict[float, float], level: float) -> tuple[float, float]:
     return shares[end - 1], shares[end]
 
 
-def _doubt(subject: TorchSubject | None, name: str, entry: int | None, pulled: Pulled, seed: int) -> float:
+def _doubt(subject: Subject | None, name: str, entry: int | None, pulled: Pulled, seed: int) -> float:
     """Return how far the claimed derivative, for a relative change, is from being confirmed.
 
     In units of it or of the outputs, whichever are larger: rounding grows with these.
     """
     if subject is None:
         return math.inf
-    with subject:
+    with subject if isinstance(subject, AbstractContextManager) else nullcontext():
         try:
-            subject.start()
+            getattr(subject, "start", lambda: None)()  # JAX's have nothing to start
             exam = Examination(subject, seed)
             here = exam.pull(pulled.cotangents)
         except Exception:  # outside its domain a forward pass raises what it likes

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+import gradcheck
 from gradcheck.errors import UsageError
 from gradcheck.subjects.structure import flatten, rebuild
 
@@ -77,3 +78,32 @@ def test_special_mappings_stay_what_they_are():
 def test_two_leaves_of_one_name_are_refused():
     with pytest.raises(UsageError, match=r"Two parameters are called a\.b"):
         flatten({"a": {"b": 1.0}, "a.b": 2.0})
+
+
+class Weights(NamedTuple):
+    W: np.ndarray
+    b: np.ndarray
+
+
+@dataclass
+class Activated:
+    W: np.ndarray
+    b: np.ndarray
+    activation: str = "tanh"
+
+
+@pytest.mark.parametrize(
+    "params", [Weights(np.ones((2, 3)), np.ones(3)), Activated(np.ones((2, 3)), np.ones(3))]
+)
+@pytest.mark.parametrize("form", [tuple, list, "same"])
+def test_fields_are_given_by_name_or_in_order_and_text_beside_them_has_no_gradient(params, form):
+    def loss(p):
+        return np.sum(np.tanh(p.W) ** 2) + np.sum(p.b**2)
+
+    def gradient(p, b=2.0):
+        both = 2 * np.tanh(p.W) * (1 - np.tanh(p.W) ** 2), b * p.b
+        return type(p)(*both) if form == "same" else form(both)
+
+    assert gradcheck.verify(loss, params, gradient=gradient).ok
+    wrong = gradcheck.verify(loss, params, gradient=lambda p: gradient(p, b=1.0))
+    assert [name for name, result in wrong.parameters.items() if result.verdict == "fail"] == ["b"]

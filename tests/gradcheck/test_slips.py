@@ -273,6 +273,23 @@ def test_what_one_change_writes_into_the_data_does_not_spoil_the_next(tmp_path):
     assert "R[t] + carried" in note
 
 
+def test_what_fits_at_one_point_by_chance_is_not_told(tmp_path):
+    text = """
+import numpy as np
+def loss(x):
+    return np.sum(x**3)
+def gradient(x):
+    return 4 * x
+def args():
+    return (loss, np.array([2.0, 2.0])), {"gradient": gradient}
+"""
+    report, _ = verified(tmp_path, text)  # at 2, and nowhere else, 6 * x is 3 * x**2
+    assert report.verdict == "fail"
+    assert not told(report)
+    (note,) = told(verified(tmp_path, text.replace("4 * x", "4 * x**2"))[0])
+    assert "3 * x ** 2" in note
+
+
 def test_a_gradient_that_is_nan_is_searched_for_what_makes_it_right(tmp_path):
     text = """
 import numpy as np

@@ -333,6 +333,53 @@ def test_a_size_at_which_backward_raises_is_none_that_it_is_meant_for():
     assert gradcheck.verify(rule(rms_norm, of_six), *args, **only("other sizes")).verdict == "fail"
 
 
+def embedding(scatter):
+    def backward(kept, u):
+        rows, shape = kept
+        return scatter(jnp.zeros(shape, u.dtype).at[rows], u), None
+
+    function = jax.custom_vjp(lambda table, rows: table[rows])
+    function.defvjp(lambda table, rows: (table[rows], (rows, table.shape)), backward)
+    return function
+
+
+def test_indices_stay_within_a_table_that_is_made_shorter():
+    args = normal((6, 3)), jnp.array([1, 4, 1, 0])
+    assert gradcheck.verify(embedding(lambda at, u: at.add(u)), *args, **only("other sizes")).ok
+    apart = normal((6, 3)), jnp.array([1, 4, 2, 0])
+    report = gradcheck.verify(embedding(lambda at, u: at.set(u)), *apart, **only("other sizes"))
+    assert report.verdict == "fail"  # where two of the rows are the same
+
+
+def settled(a, b):
+    return jax.lax.fori_loop(0, 100, lambda i, x: jnp.tanh(a @ x + b), jnp.zeros_like(b))
+
+
+def implicit(a, b, x, u):
+    slope = 1 - x**2
+    w = slope * jnp.linalg.solve(jnp.eye(len(b)) - (slope[:, None] * a).T, u)
+    return jnp.outer(w, x), w
+
+
+def fixed_point(backward):
+    function = jax.custom_vjp(settled)
+    function.defvjp(lambda a, b: (settled(a, b), (a, b, settled(a, b))), lambda kept, u: backward(*kept, u))
+    return function
+
+
+def test_a_map_that_no_longer_contracts_at_another_point_is_no_fault():
+    args = 0.3 * normal((4, 4)), normal(4, 1)
+    chosen = {"large magnitudes", "other sizes"}
+    report = gradcheck.verify(fixed_point(implicit), *args, variations=chosen)
+    assert report.ok, str(report)
+
+    def of_four(a, b, x, u):
+        da, db = implicit(a, b, x, u)
+        return da, db * (1 + (len(b) > 4))
+
+    assert gradcheck.verify(fixed_point(of_four), *args, variations=chosen).verdict == "fail"
+
+
 @pytest.mark.parametrize("compiles", [False, True])
 def test_a_fault_at_other_sizes_is_found_whether_the_function_compiles_or_not(compiles, monkeypatch):
     monkeypatch.setattr("gradcheck.variations.jax.JaxContext.compiles", compiles)
