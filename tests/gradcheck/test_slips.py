@@ -65,7 +65,7 @@ MISTAKES = (
     ("th_inverse", "-b.mT @ g @ b.mT", "-b @ g @ b", "t.mT for t in ctx.saved_tensors"),
     ("th_inverse", "@ g @ b.mT", "@ g @ b", "b.mT @ g @ b.mT"),
     ("th_product", "g * b.conj(), g * a.conj()", "g * b, g * a", "t.conj() for t in ctx.saved_tensors"),
-    ("th_rmsnorm", "term[:, None]", "term", "term[:, None]"),
+    ("th_rmsnorm", "term[:, None]", "term", "keepdim=True"),  # which is the same there
     ("th_exp2", " * math.log(2)", "", "math.log(2)"),
     ("th_layernorm", "dxhat - dxhat.mean(-1, keepdim=True) - xhat", "dxhat - xhat", "mean(-1, keepdim=True)"),
     ("np_charrnn", 'p["Wh"].T @ ds', 'p["Wh"] @ ds', 'p["Wh"].T'),
