@@ -250,8 +250,8 @@ class Examination:
         """
         gradient, value = pulled.gradients[name], self.values[name]
         if np.count_nonzero(v) < v.size:
-            where = np.nonzero(v)
-            gradient, value = gradient[where], value[where]
+            where = np.flatnonzero(v)
+            gradient, value = gradient.reshape(-1)[where], value.reshape(-1)[where]
         return directions.norm(gradient, value)
 
     def size(self, pulled: Pulled, name: str) -> float:

@@ -462,3 +462,21 @@ def test_wrong_entries_are_counted_named_and_described():
     assert "wrong gradient in 5 of 30 entries" in text
     assert "[5, 0]" in text
     assert "row" in text
+
+
+class _NanOfAScalar(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, y):
+        return 2 * x + y
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad.sum() * float("nan"), grad
+
+
+def test_the_gradient_of_a_scalar_that_is_nan_fails_and_leaves_the_others_alone():
+    x = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+    report = gradcheck.verify(_NanOfAScalar.apply, x, torch.ones(3, dtype=torch.float64, requires_grad=True))
+    verdicts = {name: result.verdict for name, result in report.parameters.items()}
+    assert verdicts == {"inputs[0]": "fail", "inputs[1]": "pass"}
+    assert "NaN" in report.parameters["inputs[0]"].message
