@@ -127,7 +127,7 @@ def fault(rule: Rule, options: Options) -> str:
     wide = any(np.asarray(v).dtype.itemsize >= 8 for v in rule.values if _is_float(v))
     subject = JaxSubject(rule.function, rule.values, name=rule.name, double=wide)
     try:
-        outcome = examine(subject, options)
+        outcome = examine(subject.quickened(), options)
     except BackwardError as error:
         return f"its backward pass raises {error}"
     wrong = outcome.failing or (outcome.tied and tied_fault(subject, options))

@@ -35,7 +35,7 @@ def unexplained(sample: Sample, nearest: Hypothesis | None) -> Diagnosis:
     details = _details(sample)
     looked = ("entry" if known == 1 else "entries") + ("" if sample.complete else " looked at")
     parts = [
-        f"No known mistake explains {sample.name}'s gradient: {wrong} of {known} {looked} are wrong",
+        f"No known mistake explains {sample.name}'s gradient: {wrong} of {known} {looked} are off",
         f"errors relative to the largest entry: {_histogram_words(details['histogram'])}",
     ]
     if known > 1:

@@ -12,6 +12,8 @@ from gradcheck.slips.places import Place, copied, written
 from gradcheck.slips.setting import Change, Setting
 from gradcheck.slips.terms import is_whole, target_shape
 
+# A one-hot table for more would be large.
+_CLASSES = 1000
 _ONCE = "are repeated indices counted once (np.add.at adds each)"
 
 
@@ -92,6 +94,6 @@ def _one_hot(labels: Any, shape: tuple[int, ...]) -> str:
     length = shape[0] if column else shape[-1]
     if labels.dtype.kind not in "iu" or not labels.size or not (column or labels.shape == shape[:-1]):
         return ""
-    if labels.min() < 0 or labels.max() >= length:
+    if labels.min() < 0 or labels.max() >= length or length > _CLASSES:
         return ""
     return f"np.eye({length})[:, [i]]" if column else f"np.eye({length})[i]"

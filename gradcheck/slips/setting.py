@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,8 @@ from gradcheck.slips.source import Source
 # A change in the place, and the question that it is the answer to.
 Change = tuple[ast.AST, str]
 _MOST_DONORS = 28
+# Entries of what is looked at from around a function, a data set say.
+_LARGEST = 100_000
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,9 @@ class Setting:
         """Return the arrays and numbers of the module that a function that ran reads."""
         named = [name for name in self.function.__globals__ if name in self.named and name not in found]
         variables = {name: ast.Name(name, ast.Load()) for name in named}
-        return {name: node for name, node in variables.items() if self.shape(node) is not None}
+        shapes = {name: self.shape(node) for name, node in variables.items()}
+        small = [name for name, shape in shapes.items() if shape is not None and math.prod(shape) <= _LARGEST]
+        return {name: variables[name] for name in small}
 
     def _kept(self) -> dict[str, ast.expr]:
         """Return the arrays and numbers that the object whose method this is keeps."""

@@ -14,7 +14,7 @@ from gradcheck.diagnose.sample import Sample
 from gradcheck.slips.record import AnotherValueError, Gradients, Rerun
 
 # A machine that does other things as well may take so many times as long.
-_PATIENCE = 3.0
+_PATIENCE = 2.0
 # What is left of the error is rounding, of a sum in another order say.
 _GONE, _KEPT = 1e-6, 1e-9
 

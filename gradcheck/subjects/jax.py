@@ -9,6 +9,7 @@ function computes in it; otherwise in their own.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -24,6 +25,8 @@ Array = npt.NDArray[Any]
 
 # Up to this difference of the outputs, relative to the largest, two number formats compute the same function.
 _ALIKE = 0.1
+# A forward pass that takes so many seconds is worth compiling.
+_SLOW = 0.02
 
 
 class BackwardError(Exception):
@@ -86,6 +89,7 @@ class JaxSubject:
             for path, dtype in self.original_dtypes.items()
         }
         self._run = jax.jit(self._fill) if compiled else self._fill
+        self._forward = self._run
         self.output_paths: list[str] = []
         self._outputs: list[Array] | None = None
 
@@ -125,9 +129,30 @@ class JaxSubject:
     def evaluate(self, values: Mapping[str, Array]) -> list[Array]:
         """Return the differentiable outputs with the named leaves replaced."""
         with self.precise():
-            found = self._differentiable(self.call(self._put(values)))
+            found = self._differentiable(self._forward(self._put(values)))
         self.output_paths = list(found)
         return [_numpy(output) for output in found.values()]
+
+    def quickened(self) -> JaxSubject:
+        """Compile the forward pass where it takes long and gives the same; gradients stay the user's.
+
+        A loop of JAX's own is traced and compiled again at every call outside of ``jit``.
+        """
+        own = self.outputs
+        start = time.perf_counter()
+        self.evaluate({})
+        if time.perf_counter() - start < _SLOW:
+            return self
+        self._forward = jax.jit(self._fill)
+        try:
+            same = _alike_to_rounding(self.evaluate({}), own)
+        except Exception:  # code that looks at values does not compile
+            same = False
+        if same:
+            self._outputs = None
+        else:
+            self._forward = self._run
+        return self
 
     def pull_back(
         self, cotangents: Sequence[Array | None] | None, names: Sequence[str] | None = None
@@ -224,15 +249,15 @@ def make(
     if not outputs:
         raise UsageError(f"{own.name} returns no floating-point array: return what is to be differentiated.")
     if not own.is_narrow:
-        return own
+        return own.quickened()
     wide = JaxSubject(function, args, kwargs, name=name, double=True)
     try:
         if _alike(wide.outputs, outputs):
-            return wide
+            return wide.quickened()
     except Exception:  # whatever it is, it does not run in double precision
         wide.notes.clear()
     own.notes.append("does not compute in float64: verified in its own precision")
-    return own
+    return own.quickened()
 
 
 def is_number(dtype: Any) -> bool:
@@ -270,6 +295,17 @@ def _alike(wide: Sequence[Array], own: Sequence[Array]) -> bool:
         if np.abs(a - b)[both].max(initial=0) > _ALIKE * max(np.abs(b)[both].max(initial=0), 1e-30):
             return False
     return True
+
+
+def _alike_to_rounding(found: Sequence[Array], own: Sequence[Array]) -> bool:
+    if [(a.shape, a.dtype) for a in found] != [(b.shape, b.dtype) for b in own]:
+        return False
+    return all(_near(a, b, 1e3 * spacing(a.dtype)) for a, b in zip(found, own, strict=True))
+
+
+def _near(a: Array, b: Array, share: float) -> bool:
+    largest = float(np.abs(b[np.isfinite(b)]).max(initial=0.0))
+    return bool(np.allclose(a, b, rtol=share, atol=share * largest, equal_nan=True))
 
 
 def _x64() -> AbstractContextManager[Any]:

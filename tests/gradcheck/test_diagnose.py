@@ -105,7 +105,7 @@ def test_nothing_fits_and_nothing_is_guessed():
     diagnosis = first(RNG.normal(size=TRUE.shape))
     assert diagnosis.kind == "unexplained"
     assert diagnosis.fit == 0.0
-    assert "25 of 25 entries are wrong" in diagnosis.message
+    assert "25 of 25 entries are off" in diagnosis.message
     assert sum(diagnosis.details["histogram"].values()) == 25
 
 

@@ -333,6 +333,36 @@ def test_a_size_at_which_backward_raises_is_none_that_it_is_meant_for():
     assert gradcheck.verify(rule(rms_norm, of_six), *args, **only("other sizes")).verdict == "fail"
 
 
+def test_a_slow_forward_pass_is_compiled_and_its_gradient_is_the_one_without(monkeypatch):
+    monkeypatch.setattr("gradcheck.subjects.jax._SLOW", 0.0)
+    calls = []
+
+    def looped(backward):
+        def forward(x):
+            calls.append(isinstance(x, jax.core.Tracer))
+            return jax.lax.fori_loop(0, 3, lambda i, y: jnp.sin(y) + x, x)
+
+        function = jax.custom_vjp(forward)
+        function.defvjp(lambda x: (forward(x), x), backward)
+        return function
+
+    def right(x, u):
+        y, dy = x, jnp.ones_like(x)
+        for _ in range(3):
+            y, dy = jnp.sin(y) + x, jnp.cos(y) * dy + 1
+        return (u * dy,)
+
+    report = gradcheck.verify(looped(right), normal(4), variations=False, effort="every")
+    assert report.ok, str(report)
+    assert calls.count(False) < 15 < report.cost.forward_evaluations
+    wrong = gradcheck.verify(looped(lambda x, u: (right(x, u)[0] / 2,)), normal(4), variations=False)
+    assert wrong.verdict == "fail"
+    noisy = gradcheck.verify(
+        lambda x: x * (1 + np.random.default_rng().random()), normal(4), variations=False
+    )
+    assert noisy.verdict != "pass"
+
+
 def embedding(scatter):
     def backward(kept, u):
         rows, shape = kept
