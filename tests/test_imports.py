@@ -23,7 +23,7 @@ ALLOWED = (
     ("gradcheck/numerical", {"numpy", "gradcheck", "array_api_compat", "torch"}),
     ("gradcheck/diagnose", {"numpy", "gradcheck"}),
     ("gradcheck/blame", {"numpy", "gradcheck", "torch"}),
-    ("gradcheck/variations/jax.py", {"numpy", "gradcheck", "jax"}),
+    ("gradcheck/variations/jax", {"numpy", "gradcheck", "jax"}),
     ("gradcheck/variations", {"numpy", "gradcheck", "torch"}),
     ("gradcheck/subjects/engine.py", {"numpy", "gradcheck", "reference_impl"}),
     ("gradcheck/subjects/jax.py", {"numpy", "gradcheck", "jax"}),
