@@ -22,7 +22,8 @@ TURNS = "the function turns within the first steps: much smaller ones confirm th
 _SHOWN = 8
 # A discrepancy this many times its uncertainty is worth a note even where it is within tolerance.
 _IMPRECISE = 10.0
-# Errors below this share of the largest entry that other steps do not confirm are none to ask anybody about.
+# Errors below this share of the largest entry are those of what keeps a division from zero (1e-10, often), or
+# of rounding, and are told but pass, unless the user says what to tolerate.
 _SLIGHT = 1e-9
 # An estimate whose bar is wider than this share of it is hardly one.
 _VAGUE = 0.1
@@ -219,6 +220,10 @@ def from_entries(
         tau = np.asarray([tol.of(float(abs(e)), largest) for e in entries.expected])
         wrong = np.setdiff1d(np.flatnonzero(d - u > tau), steep)
         unresolved = np.union1d(unresolved, steep).astype(int)
+    if wrong.size and tol.of_largest and float(d[wrong].max()) <= _SLIGHT * largest:
+        finding.imprecise = True
+        finding.notes.append(f"imprecise: off by {float(d[wrong].max()) / largest:.1g} of its largest entry")
+        wrong = wrong[:0]
     if wrong.size:
         outcome = confirm(exam, pulled, finding.name, entries, wrong, tol, largest)
         if outcome == "wrong":
@@ -227,11 +232,6 @@ def from_entries(
             finding.notes.append("at a kink: the claimed values lie between the derivatives nearby")
         elif outcome == "turns":
             finding.notes.append(TURNS)
-        elif float(d[wrong].max()) <= _SLIGHT * largest:
-            finding.imprecise = True
-            finding.notes.append(
-                f"imprecise: off by {float(d[wrong].max()) / largest:.1g} of its largest entry"
-            )
         else:
             finding.verdict, finding.message = (
                 Verdict.INCONCLUSIVE,

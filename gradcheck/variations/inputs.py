@@ -105,24 +105,27 @@ def requires_grad_subsets(context: Context) -> VariationResult:
     refused = ""
     for subset in _subsets(subject.names, context.inputs):
         try:
-            found = _with_subset(context, subset)
+            fault = _fault_of_subset(context, subset)
         except BackwardError as error:
             if _FROZEN not in str(error):
                 raise
-            refused = (
-                refused or f"when only {_listed(subset)} requires grad, backward raises {str(error)[:120]}"
-            )
+            refused = f"when only {_listed(subset)} requires grad, backward raises {str(error)[:120]}"
             continue
-        if found is None:
-            continue
-        wrong = differing(context, found, context.gradients, subset)
-        if wrong:
-            what = _what_arrives(found, wrong)
-            return failed(name, f"when only {_listed(subset)} requires grad, {what}", wrong)
-        extra = [key for key, g in found.items() if key not in subset and g is not None]
-        if extra:
-            return failed(name, f"a gradient is returned for {extra[0]}, which does not require it", extra)
+        if fault is not None:
+            return failed(name, *fault)
     return passed(name, f"{refused}: is it meant to work there?" if refused else "")
+
+
+def _fault_of_subset(context: Context, subset: Sequence[str]) -> tuple[str, Sequence[str]] | None:
+    """Say what is wrong where only some leaves require grad, and with which leaves."""
+    found = _with_subset(context, subset)
+    if found is None:
+        return None
+    wrong = differing(context, found, context.gradients, subset)
+    if wrong:
+        return f"when only {_listed(subset)} requires grad, {_what_arrives(found, wrong)}", wrong
+    extra = [key for key, g in found.items() if key not in subset and g is not None]
+    return (f"a gradient is returned for {extra[0]}, which does not require it", extra) if extra else None
 
 
 def _listed(names: Sequence[str]) -> str:

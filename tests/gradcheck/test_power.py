@@ -36,7 +36,7 @@ class Tiny(torch.nn.Module):
         self.tiny = torch.nn.Parameter(torch.linspace(1, 2, size, dtype=torch.float64))
 
     def forward(self, sign):
-        return sign * (self.large.sin() - math.sin(1)), Square.apply(self.tiny, self.factor)
+        return torch.cat([sign * (self.large.sin() - math.sin(1)), Square.apply(self.tiny, self.factor)])
 
 
 SIGN = torch.ones(6, dtype=torch.float64)

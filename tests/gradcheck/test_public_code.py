@@ -290,3 +290,23 @@ def test_a_forward_pass_that_makes_other_calls_without_grad_is_searched_all_the_
     assert report.blame is not None
     assert report.blame.operation == "Derived.backward"
     assert not any("could not be searched" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(("off", "verdict"), [(5e-10, "pass"), (5e-9, "fail")])
+def test_next_to_nothing_in_one_entry_passes_and_is_told(off, verdict):
+    slopes = torch.tensor([1.0, 0.0, -0.5], dtype=DOUBLE)
+
+    class Linear(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * slopes
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * (slopes + off * torch.tensor([0.0, 1.0, 0.0], dtype=DOUBLE))
+
+    report = gradcheck.verify(Linear.apply, _leaf(3), effort="every", variations=False)
+    assert report.verdict == verdict, str(report)
+    assert ("imprecise: off by" in str(report)) == (verdict == "pass")
+    strict = gradcheck.verify(Linear.apply, _leaf(3), effort="every", variations=False, rtol=1e-6)
+    assert strict.verdict == "fail", str(strict)
