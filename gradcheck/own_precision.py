@@ -8,6 +8,7 @@ is measured in double precision.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ import torch
 from gradcheck import judge
 from gradcheck.examination import Examination
 from gradcheck.numerical import directions
+from gradcheck.numerical.line import squared
 from gradcheck.probes import Pulled
 from gradcheck.report.records import Verdict
 from gradcheck.subjects.torch import TorchSubject, layout
@@ -97,9 +99,9 @@ def _same_function(own: TorchSubject, wide: TorchSubject) -> None:
         known = np.isfinite(other)
         if not np.isfinite(one[known]).all():
             raise FloatingPointError(f"the forward pass is not finite in {out.dtype}")
-        apart = float(np.linalg.norm(one[known] - other[known]))
+        apart = math.sqrt(squared(one[known] - other[known]))
         most = _accepted(str(out.dtype).removeprefix("torch.")) / 4
-        if apart > most * float(np.linalg.norm(other[known])):
+        if apart > most * math.sqrt(squared(other[known])):
             raise FloatingPointError(f"the forward pass gives other values in {out.dtype}")
 
 
@@ -158,8 +160,8 @@ def _error(found: torch.Tensor | None, exact: np.ndarray, floor: float) -> float
     largest = max(float(np.abs(exact).max()), floor)
     if largest == 0:
         return 0.0
-    error = float(np.linalg.norm(((own - exact) / largest).reshape(-1)))
-    norm = max(float(np.linalg.norm((exact / largest).reshape(-1))), floor / largest * np.sqrt(exact.size))
+    error = math.sqrt(squared((own - exact) / largest))
+    norm = max(math.sqrt(squared(exact / largest)), floor / largest * np.sqrt(exact.size))
     return error / norm if np.isfinite(error) else np.inf
 
 

@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+from gradcheck.numerical.line import squared
 from gradcheck.subjects.base import Array
 
 # How wide the error bar becomes where a claim is wrong, in units of the bar with which a right one was
@@ -107,7 +108,7 @@ def _plain_extent(value: np.ndarray) -> tuple[float, float] | None:
     """Return the same of few real entries of similar size, None of others."""
     if not 0 < value.size <= _PART or value.dtype.kind == "c":
         return None
-    magnitude, squares = np.abs(value), float(np.vdot(value, value))  # without a warning where it overflows
+    magnitude, squares = np.abs(value), squared(value)
     most = float(magnitude.max())
     alike = most <= _SPAN * float(magnitude.min()) and _TINY < squares < _HUGE
     return (math.sqrt(squares / value.size), most) if alike else None
@@ -211,7 +212,7 @@ def inner(gradient: Array, direction: Array) -> tuple[float, float]:
     for part in _parts(g, v):
         product = _products(*part)
         total += float(np.add.reduce(product))
-        squares += float(np.vdot(product, product))  # without a warning where it overflows
+        squares += squared(product)
     return total, math.sqrt(squares) if _TINY < squares < _HUGE else _scaled_norm(_products(g, v))
 
 
@@ -221,10 +222,10 @@ def norm(gradient: np.ndarray, weight: np.ndarray | float) -> float:
     if isinstance(weight, np.ndarray):
         for g, w in _parts(gradient, weight):
             product = g * w
-            squares += float(np.vdot(product, product).real)
+            squares += squared(product)
     else:
         for (g,) in _parts(gradient):
-            squares += float(np.vdot(g, g).real) * weight * weight
+            squares += squared(g) * weight * weight
     if _TINY < squares < _HUGE:
         return math.sqrt(squares)
     products = gradient * weight

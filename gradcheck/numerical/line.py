@@ -16,6 +16,8 @@ import numpy as np
 Array = Any  # an array of any library: NumPy, PyTorch, JAX, CuPy
 Vector = Any  # one real, flat, float64 or wider array holding every output
 
+# Entries whose product OpenBLAS takes in one thread (10,000 and fewer).
+_ALONE = 2**13
 _WIDE = (np.dtype(np.float64), np.dtype(np.longdouble))
 
 
@@ -131,9 +133,21 @@ class Line:
 
 def all_finite(vector: Vector) -> bool:
     """Whether every entry is finite; one reduction in the ordinary case, where that does not overflow."""
-    # unlike others, this product does not warn
-    reduced = np.vdot(vector, vector) if isinstance(vector, np.ndarray) else abs(vector).sum()
+    reduced = squared(vector) if isinstance(vector, np.ndarray) else abs(vector).sum()
     return math.isfinite(reduced) or bool((abs(vector) < math.inf).all())
+
+
+def squared(values: np.ndarray) -> float:
+    """Return the sum of the squared magnitudes; without a warning, unlike others, where it overflows.
+
+    In parts that BLAS sums in one thread: its threads and those of PyTorch wait for each other, which takes
+    longer than the sums do.
+    """
+    flat = values.reshape(-1)
+    if flat.size <= _ALONE:
+        return float(np.vdot(flat, flat).real)
+    parts = (flat[k : k + _ALONE] for k in range(0, flat.size, _ALONE))
+    return sum(float(np.vdot(part, part).real) for part in parts)
 
 
 def finite_mask(vector: Vector) -> Vector | None:

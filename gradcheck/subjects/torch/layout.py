@@ -8,6 +8,8 @@ import math
 import numpy as np
 import torch
 
+from gradcheck.numerical.line import squared
+
 # Formats that NumPy has too, whose overhead is the least.
 _PLAIN = (torch.float32, torch.float64)
 
@@ -50,5 +52,5 @@ def is_finite(tensor: torch.Tensor) -> bool:
     values = tensor.detach()
     if values.dtype in _PLAIN and values.device.type == "cpu":
         array = values.numpy()
-        return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())  # squares may overflow
+        return math.isfinite(squared(array)) or bool(np.isfinite(array).all())  # squares may overflow
     return cmath.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())  # a sum may overflow
