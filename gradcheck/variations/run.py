@@ -40,8 +40,8 @@ VARIATIONS: dict[str, Variation] = {
 }
 
 # Variations may take these seconds, for a large model fewer (a tenth over the seconds of one forward and
-# backward pass), but always as long as so many passes.
-_SECONDS, _TENTH, _BUDGET = 5.0, 0.1, 3.5
+# backward pass, of PyTorch's own operations a hundredth), but always as long as so many passes.
+_SECONDS, _OVER, _OVER_OWN, _BUDGET = 5.0, 0.1, 0.01, 3.5
 # What would not fit is not begun. A variation takes about this many passes, some take more, and one at
 # another point takes a whole verification.
 _TYPICAL, _ELSEWHERE = 1.5, 9.0
@@ -55,27 +55,29 @@ _PASSES = {
 
 _PYTORCHS_OWN = "skipped: only PyTorch's own operations, and autograd sees all of them"
 _AT_OTHER_POINTS = frozenset(special_values.SPECIAL) | {"other settings", "other sizes"}
+# Asked of PyTorch's own operations by name only: they are linear, and notice when what they saved is changed.
+_BY_NAME = frozenset({"repeated backward", "linearity"})
 
 
 def run(context: Context, seconds_per_pull: float) -> tuple[VariationResult, ...]:
     """Run the variations asked for; those that do not fit the budget are skipped, and say so."""
-    wanted = _wanted(context.options.variations)
-    budget = (
-        float("inf")
-        if isinstance(context.options.variations, frozenset)
-        else max(min(_SECONDS, _TENTH / seconds_per_pull), _BUDGET * seconds_per_pull)
-    )
+    wanted, asked = _wanted(context.options.variations), isinstance(context.options.variations, frozenset)
     start = time.perf_counter()
+    own = not asked and _right_everywhere(context)
+    needless = _AT_OTHER_POINTS | _BY_NAME if own else _AT_OTHER_POINTS
+    least = _BUDGET * seconds_per_pull
+    most = min(_SECONDS, (_OVER_OWN if own else _OVER) / seconds_per_pull)
+    budget = float("inf") if asked else max(most, least)
     context = replace(context, deadline=start + budget)
     results = []
     for name in wanted:
         passes = _ELSEWHERE if name in _AT_OTHER_POINTS else _PASSES.get(name, _TYPICAL)
-        if time.perf_counter() - start + passes * seconds_per_pull > budget:
+        if name in needless and _right_everywhere(context):
+            results.append(VariationResult(name, None, _PYTORCHS_OWN))
+        elif time.perf_counter() - start + passes * seconds_per_pull > budget:
             results.append(
                 VariationResult(name, None, f"skipped: over budget; ask for it with variations={{{name!r}}}")
             )
-        elif name in _AT_OTHER_POINTS and _right_everywhere(context):
-            results.append(VariationResult(name, None, _PYTORCHS_OWN))
         else:
             results.append(_one(name, VARIATIONS[name], context))
     if isinstance(context.options.variations, frozenset):
