@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradcheck.numerical.line import Line, all_finite, finite_mask, flatten, total
+from gradcheck.numerical.line import Line, all_finite, finite_mask, flatten, squared, total
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,17 @@ def test_finite_is_told_apart_from_a_sum_that_overflows():
 def test_weighting_then_summing_is_the_inner_product():
     line = Line(lambda t: [], np.array([2.0, -1.0]))
     assert total(line.weighted(np.array([3.0, 4.0]))) == 2.0
+
+
+@pytest.mark.parametrize("count", [0, 1, 2**13, 2**13 + 1, 50_000])
+def test_squares_are_added_in_parts(count):
+    values = np.linspace(-1, 3, count)
+    assert squared(values.reshape(1, -1)) == pytest.approx(float(np.sum(values**2)), rel=1e-12)
+    assert squared(values * 1j) == pytest.approx(float(np.sum(values**2)), rel=1e-12)
+
+
+@pytest.mark.parametrize("count", [3, 20_000])
+def test_squares_that_overflow_are_infinite_without_a_warning(count):
+    assert squared(np.full(count, 1e200)) == np.inf
+    assert all_finite(np.full(count, 1e200))
+    assert not all_finite(np.append(np.full(count, 1e200), np.nan))

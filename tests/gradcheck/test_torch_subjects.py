@@ -703,3 +703,13 @@ def test_an_operator_of_torch_library_has_its_qualified_name():
 
     doubled.register_autograd(lambda ctx, grad: 2 * grad)
     assert _passes(doubled, _leaf(3)).name == "gradcheck_tests::doubled"
+
+
+def test_pytorchs_own_operations_are_asked_by_name_only_what_is_right_by_construction():
+    needless = ("linearity", "repeated backward")
+    report = _passes(nn.Linear(3, 2).double(), _leaf(4, 3))
+    found = {v.name: v for v in report.variations}
+    assert all("only PyTorch's own operations" in found[name].message for name in needless)
+    assert found["nothing changed in place"].verdict == "pass"
+    asked = _passes(nn.Linear(3, 2).double(), _leaf(4, 3), variations=set(needless))
+    assert {v.name: v.verdict for v in asked.variations} == dict.fromkeys(needless, "pass")
