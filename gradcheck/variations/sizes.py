@@ -124,17 +124,20 @@ def _first(
 def _is_for_even_lengths(
     context: Context, length: int, new: int, outcome: Outcome, wrong: Sequence[str]
 ) -> str:
-    """Say so where most entries are wrong at an odd length, none at the next even one, and an even was given.
+    """Say so where most entries are wrong at two odd lengths, none at the even one between; one was given.
 
-    A rotation of one half into the other has no such halves. A tail that is forgotten leaves the rest right.
+    A rotation of one half into the other has no such halves. A tail that is forgotten leaves the rest right,
+    and what is wrong of a single class is right of three.
     """
     findings = [outcome.findings[name] for name in wrong]
     looked_at = sum(f.entries.flat.size for f in findings if f.entries is not None)
     if length % 2 or new % 2 == 0 or 2 * sum(f.wrong.size for f in findings) <= looked_at:
         return ""
-    change = kept(context.subject, _resized(length, new + 1))
-    result = at(context, "", change, _RUNS_AWAY)
-    return _EVEN if result is not None and result.verdict is Verdict.PASS else ""
+    for longer, verdict in ((new + 1, Verdict.PASS), (new + 2, Verdict.FAIL)):
+        result = at(context, "", kept(context.subject, _resized(length, longer)), _RUNS_AWAY)
+        if result is None or result.verdict is not verdict:
+            return ""
+    return _EVEN
 
 
 def _is_an_axis(context: Context, length: int) -> bool:

@@ -175,3 +175,24 @@ def test_a_size_at_which_backward_raises_is_none_that_it_is_meant_for():
     assert report.ok, str(report)
     (sizes,) = [each for each in report.variations if each.name == "other sizes"]
     assert "is it meant to work there?" in sizes.message
+
+
+class _OneClass(torch.autograd.Function):
+    """A softmax over rows whose backward pass passes the cotangent on where a row has one class."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(y := x.softmax(-1))
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        (y,) = ctx.saved_tensors
+        return g if y.shape[-1] == 1 else y * (g - (g * y).sum(-1, keepdim=True))
+
+
+def test_what_is_wrong_of_a_single_class_alone_is_not_taken_for_a_matter_of_odd_lengths():
+    report = gradcheck.verify(_OneClass.apply, torch.randn(3, 4, dtype=torch.float64, requires_grad=True))
+    (failed,) = [v for v in report.variations if v.verdict == "fail"]
+    assert failed.name == "other sizes"
+    assert "axes of 4 made 1" in failed.message
