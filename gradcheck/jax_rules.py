@@ -138,9 +138,8 @@ def fault(rule: Rule, options: Options) -> str:
 
 def examine(subject: JaxSubject, options: Options) -> Outcome:
     """Run the pipeline on a subject, with directions and a few entries."""
-    quick = Options.of(seed=options.seed, effort="probe", rtol=options.rtol, atol=options.atol)
     return examine_subject(
-        subject, quick, dtypes(subject.variables, subject.outputs), locate_seconds=_SECONDS
+        subject, options.quick(), dtypes(subject.variables, subject.outputs), locate_seconds=_SECONDS
     )
 
 

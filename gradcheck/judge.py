@@ -69,6 +69,16 @@ def coarser(*dtypes: str) -> str:
     return max(dtypes, key=lambda dtype: tolerance(dtype).relative)
 
 
+def format_of(epsilon: float) -> str:
+    """Return the format in which numbers of a spacing are judged: single precision and coarser, or double."""
+    return "float32" if epsilon >= SINGLE else "float64"
+
+
+def rounded_again(epsilon: float) -> float:
+    """Return by what share two roads to one gradient may part, for the spacing of the numbers on them."""
+    return max(2e3 * epsilon, 0.3 * float(epsilon**0.5))
+
+
 def verdict(discrepancy: float, uncertainty: float, tau: float) -> Verdict:
     """Judge one number. All three in the unit of the gradient."""
     if discrepancy + uncertainty <= tau:

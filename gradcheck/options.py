@@ -67,6 +67,10 @@ class Options:
                 )
         return dataclasses.replace(self, **{name: _CHECKS[name](value) for name, value in given.items()})
 
+    def quick(self) -> Options:
+        """Return options for another look at the same: this seed and these tolerances, directions alone."""
+        return Options(seed=self.seed, effort="probe", rtol=self.rtol, atol=self.atol)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the options that differ from their defaults as JSON-ready data, for the report."""
         own, default = vars(self), vars(_DEFAULT)

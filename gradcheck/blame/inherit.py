@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gradcheck.blame.messages import WITHOUT_GRAD
 from gradcheck.blame.result import BlameResult
 from gradcheck.report.records import Blame, Diagnosis
 
@@ -53,7 +54,7 @@ def _cut(name: str, guilty: Blame) -> Diagnosis:
 
 def _on_purpose(guilty: Blame) -> bool:
     """Whether the path is cut by what is there to cut it."""
-    return guilty.operation in ("Tensor.detach", "Tensor.detach_") or "without grad mode" in guilty.message
+    return guilty.operation in ("Tensor.detach", "Tensor.detach_") or WITHOUT_GRAD in guilty.message
 
 
 def _declared(name: str, diagnosis: Diagnosis) -> Diagnosis:

@@ -11,6 +11,7 @@ from gradcheck.blame.hooks import WatchedHook
 from gradcheck.blame.location import Place
 from gradcheck.report.records import Blame
 
+WITHOUT_GRAD = "runs without grad mode (torch.no_grad or torch.inference_mode)"
 _NAMED = 4
 
 
@@ -80,8 +81,7 @@ def severed(call: TracedCall, leaves: Iterable[str]) -> Blame:
         how = "changes a tensor of the graph in place, and autograd does not know of it"
         return blame(call.operation, call.place, f"{how}: the gradient{to} misses the change")
     if not call.grad_mode:
-        how = "runs without grad mode (torch.no_grad or torch.inference_mode)"
-        return blame(call.operation, call.place, f"cuts the gradient{to}: it {how}")
+        return blame(call.operation, call.place, f"cuts the gradient{to}: it {WITHOUT_GRAD}")
     if call.user_defined:
         what = f"cuts the gradient{to}: a result is marked non-differentiable"
         return blame(backward_name(call), call.backward or call.place, what + called(call.place))

@@ -28,10 +28,8 @@ def in_own_format(case: Any, engine: Engine) -> tuple[Any, str]:
     values: Mapping[str, npt.NDArray[Any]] = {n: value.astype(own) for n, value in case.values.items()}
     if not all(np.isfinite(value).all() for value in values.values()):
         return case, ""
-    name = np.dtype(own).name
-    return replace(
-        case, values=values
-    ), f"the engine holds numbers in {name}: it is given such, and judged so"
+    note = f"the engine holds numbers in {np.dtype(own).name}: it is given such, and judged so"
+    return replace(case, values=values), note
 
 
 def held_format(engine: Engine) -> Format:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from gradcheck import judge
 from gradcheck.blame.handwritten import OwnCode
 from gradcheck.examination import Examination
-from gradcheck.judge import SINGLE
 from gradcheck.options import Options
 from gradcheck.probes import Pulled
 from gradcheck.report.records import Blame, VariationResult, Verdict
@@ -106,7 +106,7 @@ def enters(context: Context, functions: Sequence[str]) -> str:
 def differing(context: Context, found: Gradients, expected: Gradients, names: Sequence[str]) -> list[str]:
     """Return the leaves whose gradients differ by more than rounding."""
     own = context.subject.epsilon
-    spacing = {name: max(own, SINGLE) if name in context.imprecise else own for name in names}
+    spacing = {name: max(own, judge.SINGLE) if name in context.imprecise else own for name in names}
     return [n for n in names if not _close(found.get(n), expected.get(n), context, n, spacing[n])]
 
 
@@ -166,8 +166,7 @@ def _allowed(context: Context, name: str, epsilon: float, largest: float) -> flo
     """
     size = context.exam.magnitude or context.exam.largest[name]
     floor = epsilon * size / max(float(np.min(context.exam.scales[name])), 1e-300)
-    allowed: float = max(2e3 * epsilon, 0.3 * epsilon**0.5) * largest + 1e3 * floor
-    return allowed
+    return judge.rounded_again(epsilon) * largest + 1e3 * floor
 
 
 def _dense(tensor: torch.Tensor) -> torch.Tensor:

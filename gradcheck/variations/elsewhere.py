@@ -15,7 +15,6 @@ import torch
 from gradcheck import conventions, judge
 from gradcheck.examination import Examination
 from gradcheck.findings import Finding
-from gradcheck.options import Options
 from gradcheck.pipeline import NOT_LINEAR, Outcome, examine_subject
 from gradcheck.report.records import Blame, VariationResult
 from gradcheck.subjects.torch import TorchSubject, tree
@@ -160,16 +159,13 @@ def judge_subject(
     ``may_raise``, ``way`` and ``unless``: see ``at``. Raises ``NoPoint`` where the point is what is wrong.
     """
     subject.coarsen(context.subject.epsilon)
-    inside = "float32" if subject.epsilon >= judge.SINGLE else "float64"
+    inside = judge.format_of(subject.epsilon)
     dtypes = {
         name: judge.coarser(str(tensor.dtype).removeprefix("torch."), inside)
         for name, tensor in subject.variables.items()
     }
-    options = Options.of(
-        seed=context.options.seed, effort="probe", rtol=context.options.rtol, atol=context.options.atol
-    )
     try:
-        outcome = examine_subject(subject, options, dtypes, locate_seconds=_LOCATE_SECONDS)
+        outcome = examine_subject(subject, context.options.quick(), dtypes, locate_seconds=_LOCATE_SECONDS)
     except BackwardError as error:
         if not context.handwritten:
             raise Skip(f"PyTorch's own backward pass raises {str(error)[:100]}") from error

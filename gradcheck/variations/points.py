@@ -145,9 +145,9 @@ def _is_nothing(context: Context, subject: TorchSubject, outcome: Outcome, wrong
     a division from zero, or the rounding of an exponent, is more than is left of them.
     """
     effects = {name: _effect(outcome, name) for name in wrong}
-    slight = _NOTHING * outcome.exam.magnitude
-    if max(effects.values()) == np.inf or max(effects.values()) <= slight:
-        return max(effects.values()) <= slight
+    largest, slight = max(effects.values()), _NOTHING * outcome.exam.magnitude
+    if largest == np.inf or largest <= slight:
+        return largest <= slight
     noise = _noise(context, subject, outcome, wrong)
     return all(effect <= slight + _AS_MUCH * noise[name] for name, effect in effects.items())
 
@@ -187,13 +187,12 @@ def _effect(outcome: Outcome, name: str) -> float:
     nonlinear = finding.message.startswith(NOT_LINEAR)
     if (finding.message and not nonlinear) or finding.comparison is None or finding.tied is not None:
         return np.inf
-    size = 1.0 if finding.entries is None or finding.by_directions else float(np.max(exam.scales[name]))
-    bent = (
-        float(exam.rounding.measured[name].max(initial=0.0))
-        if nonlinear and name in exam.rounding.measured
-        else 0.0
+    scale = float(np.max(exam.scales[name]))
+    size = 1.0 if finding.entries is None or finding.by_directions else scale
+    bent = exam.rounding.measured.get(name) if nonlinear else None
+    return max(
+        finding.comparison.abs_error * size, 0.0 if bent is None else float(bent.max(initial=0.0)) * scale
     )
-    return max(finding.comparison.abs_error * size, bent * float(np.max(exam.scales[name])))
 
 
 def _is_ill_conditioned(

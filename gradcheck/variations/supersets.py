@@ -14,7 +14,6 @@ import torch
 from gradcheck import conventions, judge, tolerances
 from gradcheck.blame import patches
 from gradcheck.blame.handwritten import own_code
-from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
 from gradcheck.report.records import Blame, VariationResult
 from gradcheck.subjects.torch import TorchSubject, layout
@@ -35,24 +34,16 @@ def inputs_too(context: Context, name: str) -> VariationResult | None:
     if not inputs or context.inputs or context.options.allow or not _is_handwritten(context.subject):
         return None
     given = context.subject
-    subject = TorchSubject(
-        given.function,
-        given.args,
-        given.kwargs,
-        name=given.name,
-        double=given.double,
-        names=inputs,
-        captured=given.captured,
-    )
+    subject = given.at(given.args, given.kwargs, names=inputs)
     with started(subject) as ready:
         return None if ready is None else _judge(context, ready, name)
 
 
 def _judge(context: Context, subject: TorchSubject, name: str) -> VariationResult | None:
     subject.coarsen(context.subject.epsilon)
-    dtypes = dict.fromkeys(subject.names, "float32" if subject.epsilon >= judge.SINGLE else "float64")
+    dtypes = dict.fromkeys(subject.names, judge.format_of(subject.epsilon))
     try:
-        outcome = examine_subject(subject, _options(context), dtypes, locate_seconds=_LOCATE_SECONDS)
+        outcome = examine_subject(subject, context.options.quick(), dtypes, locate_seconds=_LOCATE_SECONDS)
     except BackwardError:  # what nobody asked for may be refused
         return None
     conventions.accept(outcome)
@@ -83,11 +74,6 @@ def _is_handwritten(subject: TorchSubject) -> bool:
     with patches.function_apply(visit), torch.set_grad_enabled(subject.needs_grad_mode):
         subject.run({}, track=subject.needs_grad_mode)
     return any(cls.__module__.partition(".")[0] != "torch" for cls in seen)
-
-
-def _options(context: Context) -> Options:
-    given = context.options
-    return Options.of(seed=given.seed, effort="probe", rtol=given.rtol, atol=given.atol)
 
 
 def _is_given(outcome: Outcome, name: str) -> bool:

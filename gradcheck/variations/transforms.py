@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch.autograd import forward_ad
 
+from gradcheck import judge
 from gradcheck.blame.location import definition
 from gradcheck.errors import first_line
-from gradcheck.judge import SINGLE
 from gradcheck.numerical import directions
 from gradcheck.report.records import VariationResult
 from gradcheck.subjects.torch import graph
@@ -53,9 +53,9 @@ def _against_gradient(context: Context, caller: Caller, direction: Mapping[str, 
     exam, gradients = context.exam, context.pulled.gradients
     parts = [directions.inner(gradients[name], directions.to_numpy(v)) for name, v in direction.items()]
     claimed, size = sum(part for part, _ in parts), math.hypot(*(size for _, size in parts))
-    epsilon = max(context.subject.epsilon, SINGLE if context.imprecise else 0.0)
+    epsilon = max(context.subject.epsilon, judge.SINGLE if context.imprecise else 0.0)
     pushed = _pushed(context, caller, direction)
-    allowed = max(2e3 * epsilon, 0.3 * epsilon**0.5) * size + 1e3 * epsilon * exam.magnitude
+    allowed = judge.rounded_again(epsilon) * size + 1e3 * epsilon * exam.magnitude
     if abs(pushed - claimed) <= allowed:
         return ""
     return f"along a random direction the jvp gives {pushed:.6g}, the verified gradient {claimed:.6g}"

@@ -58,7 +58,7 @@ def _own(at: TorchSubject) -> _Own | None:
         with patches.function_apply(_in_the_open(plain)), subject:
             subject.start()
             subject.coarsen(at.epsilon)
-            dtypes = dict.fromkeys(subject.names, "float32" if at.epsilon >= judge.SINGLE else "float64")
+            dtypes = dict.fromkeys(subject.names, judge.format_of(at.epsilon))
             outcome = examine_subject(
                 subject, Options.of(effort="probe"), dtypes, locate_seconds=_LOCATE_SECONDS
             )

@@ -85,15 +85,21 @@ class TorchSubject:
         self.output_paths: list[str] = []
         self.variables: dict[str, torch.Tensor] = {}
 
-    def at(self, args: Sequence[Any], kwargs: Mapping[str, Any], double: bool | None = None) -> TorchSubject:
-        """Return a subject of the same function and leaves at other arguments."""
+    def at(
+        self,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        double: bool | None = None,
+        names: Sequence[str] | None = None,
+    ) -> TorchSubject:
+        """Return a subject of the same function, and leaves unless others are named, at other arguments."""
         return TorchSubject(
             self.function,
             args,
             kwargs,
             name=self.name,
             double=self.double if double is None else double,
-            names=self.names,
+            names=self.names if names is None else names,
             captured=self.captured,
         )
 

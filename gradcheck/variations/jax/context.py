@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck import judge
 from gradcheck.examination import Examination
 from gradcheck.jax_rules import Rule
 from gradcheck.numerical import directions
@@ -89,4 +90,4 @@ class JaxContext:
         largest = float(np.nan_to_num(np.abs(b), posinf=0.0).max())
         size = float(np.min(directions.scale(self.exam.values[name])))
         floor = epsilon * self.exam.magnitude / max(size, 1e-300)
-        return bool(difference.max() <= max(2e3 * epsilon, 0.3 * epsilon**0.5) * largest + 1e3 * floor)
+        return bool(difference.max() <= judge.rounded_again(epsilon) * largest + 1e3 * floor)
