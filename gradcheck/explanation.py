@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcheck import patterns
 from gradcheck.diagnose import Discrepancy, Facts, Findings, diagnose
-from gradcheck.diagnose.explain import with_slip
+from gradcheck.diagnose.explain import narrowness, with_slip
 from gradcheck.findings import Finding
 from gradcheck.locate import affordable_entries, examine
 from gradcheck.pipeline import Outcome
@@ -147,8 +147,9 @@ def imprecision(outcome: Outcome, finding: Finding) -> tuple[Diagnosis, ...]:
     if laid is None or finding.verdict is not Verdict.PASS:
         return ()
     value = outcome.exam.values[finding.name]
-    only = Discrepancy(finding.name, laid.claimed, laid.expected, laid.uncertainty, value, laid.known)
-    return tuple(d for d in diagnose({finding.name: only}).of(finding.name)[:1] if d.kind == "precision")
+    return narrowness(
+        Discrepancy(finding.name, laid.claimed, laid.expected, laid.uncertainty, value, laid.known)
+    )
 
 
 def complete(

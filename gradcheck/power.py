@@ -161,8 +161,8 @@ def _short(outcome: Outcome, finding: Finding) -> bool:
     if not finding.probes or any(p.estimate.kink or not p.estimate.resolved for p in finding.probes):
         return False
     least = finding.detectable(outcome.exam)
-    if least is None:  # a gradient of zeros
-        return finding.shared > 1 and math.isfinite(finding.probes[0].uncertainty)
+    if least is None:  # a gradient of zeros; beside outputs of zeros that stay so there is no more to see
+        return finding.shared > 1 and 0 < finding.probes[0].uncertainty < math.inf
     return least > outcome.tolerances[finding.name].relative
 
 

@@ -24,7 +24,7 @@ def kink(line: Line, epsilon: float) -> Interval | None:
 
 def may_bend(line: Line, epsilon: float) -> bool:
     """Whether it is worth asking for a kink. Uses values that the estimate has left behind."""
-    step = line_step(epsilon)
+    step = line_step(epsilon) / 2
     base, right, left, near_right, near_left = (line(t) for t in (0.0, step, -step, step / 2, -step / 2))
     if base is None or right is None or left is None or near_right is None or near_left is None:
         return False

@@ -11,6 +11,7 @@ from gradcheck.diagnose.evidence import Discrepancy, Facts
 from gradcheck.diagnose.hypothesis import Hypothesis
 from gradcheck.diagnose.joint import joint_explanations
 from gradcheck.diagnose.kinds import EVIDENT, FITTED, Propose
+from gradcheck.diagnose.precision import precision
 from gradcheck.diagnose.profile import enters_between, profile
 from gradcheck.diagnose.sample import Sample, narrowed
 from gradcheck.diagnose.scene import Scene, set_scene
@@ -70,6 +71,15 @@ def diagnose(discrepancies: Mapping[str, Discrepancy], facts: Facts | None = Non
         if diagnoses:
             found[name] = tuple(_spelled(diagnosis, name) for diagnosis in diagnoses)
     return Findings(found, joint_explanations(scene, found), enters_between(scene), profile(scene))
+
+
+def narrowness(imprecise: Discrepancy) -> tuple[Diagnosis, ...]:
+    """Name the narrow number format that a gradient right to some digits comes of; () where none shows."""
+    scene = set_scene({imprecise.name: imprecise}, Facts())
+    sample = _finite_part(scene.samples[imprecise.name])
+    with np.errstate(all="ignore"):
+        fitting = [h for h in _proposed(precision, sample, scene) if sample.failing and _fits(h, sample)]
+    return tuple(_spelled(diagnosis, imprecise.name) for diagnosis in _report(_best(fitting)[:1]))
 
 
 def with_slip(found: Findings, slip: Slip | None) -> Findings:

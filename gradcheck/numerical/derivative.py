@@ -9,15 +9,16 @@ measured noise, kinks, and one-sided quotients where the domain ends.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradcheck.numerical import roundoff
+from gradcheck.numerical import glance, roundoff
 from gradcheck.numerical.estimate import Estimate, smooth, unresolved
 from gradcheck.numerical.extrapolation import Table
-from gradcheck.numerical.ladder import PAYS, REFINE, Sought, descend
+from gradcheck.numerical.ladder import PAYS, REFINE, Sought, at_once, descend
 from gradcheck.numerical.line import Array, Line, Vector, flatten, line_step, total
 
 DOUBLE = 2.220446049250313e-16
@@ -25,10 +26,14 @@ DOUBLE = 2.220446049250313e-16
 _QUICK = 1e-9
 # A claimed value this many bars away from a well bounded estimate is not put right by more rungs.
 _FAR = 1e3
+# Nor is one so many bars away, where three rungs and a much smaller step show rounding alone.
+_PLAIN = 30.0
 # What rounding leaves of the bound of three rungs, in units of noise over the first step.
 _ROUNDED = 8
 # Where halving the step changes the quotients by so large a share (kinks, steps), another tells nothing.
 _BENT = 0.3
+# So large a one is still larger at twice the step.
+_CURVED = 0.001
 # Noise in the even part, combined from three rungs, in units of noise in the change of the extrapolations.
 _EVEN = 29.0
 # An error bar this many times as large as wanted takes another direction, which costs more than two rungs do.
@@ -87,31 +92,49 @@ def along(
         return unresolved("the forward pass is not finite at the given point", line.evaluations)
     noise = roundoff.floor(base, line.cotangent, epsilon) + input_noise
     step, sought = line_step(epsilon), Sought(line, noise, epsilon, claimed, wanted)
+    if claimed is not None:
+        seen = glance.at(line, claimed, noise, epsilon, wanted)
+        if seen.estimate is not None and abs(claimed - seen.estimate.value) <= seen.estimate.uncertainty:
+            return seen.estimate
+        sought.denied = seen.estimate is not None
+        if climb and not coarse:
+            settled = at_once(sought) if seen.torn else None
+            if settled is not None:
+                return settled
+            if seen.bent and not seen.torn:
+                return descend(sought, bent=True)
     quick = _quick(line, step, noise, epsilon)
     bent = quick is not None and quick.rho > _BENT
+    curved = bent or (
+        quick is not None and quick.rho > _CURVED and quick.rho * quick.scale > _ROUNDED * noise / step
+    )
     if quick is not None and not coarse and not (bent and climb):
         alone = claimed is None or not abs(claimed - quick.value) <= quick.bound
         enough = max(min(epsilon**REFINE * quick.scale, wanted), 2 * _ROUNDED * noise / step)
         if alone or quick.bound > enough:
             quick = _refined(line, step, noise, quick, alone)
             if climb and quick.bound > _SHORT * wanted and noise / (step / 8) < PAYS * quick.bound:
-                return descend(sought, bent)
+                return descend(sought, bent=curved)
     settled = None if quick is None else _settled(quick, sought, second_opinion)
     if settled is not None:
         return settled
     if quick is not None and not climb:
         return smooth(quick.value, quick.bound, line.evaluations, quick.table)
-    return descend(sought, bent)
+    return descend(sought, bent=curved)
 
 
 class _Quick(NamedTuple):
-    """An estimate from few rungs; ``scale`` is the outputs' summed change, ``rho`` its relative curvature."""
+    """An estimate from few rungs; ``scale`` is the outputs' summed change, ``rho`` its relative curvature.
+
+    ``strange`` is what three rungs hold that neither a Taylor series nor rounding explains, infinite of two.
+    """
 
     value: float
     bound: float
     scale: float
     table: Table
     rho: float
+    strange: float = math.inf
 
 
 def _quick(line: Line, step: float, noise: float, epsilon: float) -> _Quick | None:
@@ -147,7 +170,7 @@ def _refined(line: Line, step: float, noise: float, quick: _Quick, alone: bool) 
     right, left = line(step / 4), line(-step / 4)
     if right is None or left is None:
         return quick
-    _, bound, scale, table, rho = quick
+    _, bound, scale, table, rho, _ = quick
     table.add(step / 4, total(line.weighted(right - left)) / (step / 2))
     row = table.rows[2]
     # the first two are small by chance where the h^4 terms cancel; the last is the size of an h^6 term
@@ -155,7 +178,8 @@ def _refined(line: Line, step: float, noise: float, quick: _Quick, alone: bool) 
     strange = max(change - 4 * rho**2 * scale, _uneven(line, step) - 4 * rho**2 * scale, 0.0)
     sharper = abs(row[2] - row[1]) + change / 4 + max(_ROUNDED * noise / step, 2 * strange)
     sharper += rho**3 * scale + 4 * table.epsilon * scale
-    return _Quick(row[2], sharper, scale, table, rho) if alone or sharper < bound else quick
+    beyond = max(2 * strange - _ROUNDED * noise / step, 0.0)
+    return _Quick(row[2], sharper, scale, table, rho, beyond) if alone or sharper < bound else quick
 
 
 def _uneven(line: Line, step: float) -> float:
@@ -172,14 +196,17 @@ def _uneven(line: Line, step: float) -> float:
 
 def _settled(quick: _Quick, sought: Sought, second_opinion: bool) -> Estimate | None:
     """Return the quick estimate where it is good enough and a much smaller step agrees, else None."""
-    value, bound, scale, table, _ = quick
-    if second_opinion:
-        # beyond rounding: a kink between the steps, or noise that the floor does not know
-        bound += sought.doubt(value)
+    value, bound, scale, table, _, strange = quick
+    doubt = sought.doubt(value) if second_opinion else 0.0
+    # beyond rounding: a kink between the steps, or noise that the floor does not know
+    bound += doubt
     if not bound <= _QUICK * scale + 9 * sought.noise / line_step(sought.epsilon):
         return None
-    if sought.claimed is not None and bound < abs(sought.claimed - value) < _FAR * bound:
-        return None  # a little beyond the bar: look at the bar again
+    if sought.claimed is not None:
+        off = abs(sought.claimed - value)
+        plain = _PLAIN if second_opinion and doubt == 0.0 == strange else _FAR
+        if bound * (not sought.denied) < off < plain * bound:
+            return None  # a little beyond the bar, or that of the first look: look at the bar again
     return smooth(value, bound, sought.line.evaluations, table)
 
 

@@ -46,7 +46,8 @@ class Sought:
     """A derivative that is to be estimated.
 
     ``noise`` bounds the error of <u, y>; ``claimed`` is the value under test, if there is one, and ``wanted``
-    the error bar that makes another direction unnecessary.
+    the error bar that makes another direction unnecessary. ``denied``: the claim lies beyond a narrow error
+    bar already, and no wider one shall confirm it before all rungs have been looked at.
     """
 
     line: Line
@@ -54,6 +55,7 @@ class Sought:
     epsilon: float
     claimed: float | None = None
     wanted: float = math.inf
+    denied: bool = False
 
     @property
     def top(self) -> float:
@@ -65,6 +67,14 @@ class Sought:
         return opinion.doubt(self.line, value, self.epsilon, self.noise, rung)
 
 
+def at_once(sought: Sought) -> Estimate | None:
+    """Return what the outputs at the point itself settle, where they move in steps or jump; else None."""
+    line = sought.line
+    if opinion.rests(line, sought.epsilon):
+        return stairs.step_function(line, sought.epsilon, sought.noise)
+    return unresolved(_JUMPS, line.evaluations) if _jumps(sought) else None
+
+
 def descend(sought: Sought, bent: bool) -> Estimate:
     """Go down the rungs until the estimate is good and agrees; else find out what is in the way.
 
@@ -72,11 +82,9 @@ def descend(sought: Sought, bent: bool) -> Estimate:
     """
     line, epsilon, noise = sought.line, sought.epsilon, sought.noise
     still = opinion.rests(line, epsilon)
-    stair = stairs.step_function(line, epsilon, noise) if still else None
-    if stair is not None:
-        return stair
-    if not still and _seems_to_jump(line, epsilon) and stairs.jumps_at_once(line, sought.top, noise):
-        return unresolved(_JUMPS, line.evaluations)
+    settled = at_once(sought) if still or _seems_to_jump(line, epsilon) else None
+    if settled is not None:
+        return settled
     table, doubt = _rungs(sought, bent)
     if doubt is not None:
         value, bound, _ = table.best()
@@ -86,7 +94,7 @@ def descend(sought: Sought, bent: bool) -> Estimate:
         return stair
     if len(table.rows) < 2:
         return _at_the_end_of_the_domain(sought)
-    if stairs.jumps_at_once(line, sought.top, noise):
+    if _jumps(sought):
         return unresolved(_JUMPS, line.evaluations)
     return _through_noise(sought, table)
 
@@ -119,7 +127,7 @@ def _rungs(sought: Sought, bent: bool) -> tuple[Table, float | None]:
             pays = (
                 bool(sizes) and bound > sought.wanted and noise / sizes[0] < PAYS * bound < PAYS**2 * before
             )
-            if abs(claimed - value) <= bound <= good and not pays:
+            if abs(claimed - value) <= bound <= good and not pays and not sought.denied:
                 doubt = sought.doubt(value, rung)
                 if opinion.ends(doubt, scale, epsilon):
                     return table, doubt
@@ -131,9 +139,12 @@ def _rungs(sought: Sought, bent: bool) -> tuple[Table, float | None]:
 def _sizes(sought: Sought, bent: bool) -> list[float]:
     """Return the steps of all rungs, the largest first."""
     halves = [sought.top / 2**k for k in range(_HALVES)]
-    eighths = [halves[-1] / 8**k for k in range(1, 2 * _EIGHTHS)]
+    eighths = [sought.top / 2 ** (_HALVES - 1) / 8**k for k in range(1, 2 * _EIGHTHS)]
     least = sought.epsilon**_DESPERATE
-    return [*(halves[1:3] if bent else halves), *(size for size in eighths if size > least)]
+    if bent:
+        known = set(sought.line.known(sought.top))
+        halves = [h for h in halves if h in known and -h in known]
+    return [*halves, *(size for size in eighths if size > least)]
 
 
 def _through_noise(sought: Sought, table: Table) -> Estimate:
@@ -174,13 +185,18 @@ def _bends(line: Line, steps: Sequence[float], noise: float) -> bool:
     return any(total(abs(line.weighted((right - base) + (left - base)))) > 4 * noise for right, left in sides)
 
 
+def _jumps(sought: Sought) -> bool:
+    return stairs.jumps_at_once(sought.line, sought.top, sought.noise)
+
+
 def _seems_to_jump(line: Line, epsilon: float) -> bool:
     """Whether, on some side, the outputs change over half the first step nearly as far as over all of it."""
     base, step = line(0.0), line_step(epsilon)
+    known = line.known(step)
     for h in (step, -step):
-        far, near = line(h), line(h / 2)
-        if base is None or far is None or near is None:
+        if base is None or h not in known or h / 2 not in known:
             return False
+        far, near = line(h), line(h / 2)
         if total(abs(line.weighted(near - base))) > _NO_SLOPE * total(abs(line.weighted(far - base))):
             return True
     return False
