@@ -18,7 +18,7 @@ import numpy as np
 from gradcheck.numerical import glance, roundoff
 from gradcheck.numerical.estimate import Estimate, smooth, unresolved
 from gradcheck.numerical.extrapolation import Table
-from gradcheck.numerical.ladder import PAYS, REFINE, Sought, at_once, descend
+from gradcheck.numerical.ladder import PAYS, REFINE, Sought, descend, torn
 from gradcheck.numerical.line import Array, Line, Vector, flatten, line_step, total
 
 DOUBLE = 2.220446049250313e-16
@@ -98,7 +98,7 @@ def along(
             return seen.estimate
         sought.denied = seen.estimate is not None
         if climb and not coarse:
-            settled = at_once(sought) if seen.torn else None
+            settled = torn(sought) if seen.torn else None
             if settled is not None:
                 return settled
             if seen.bent and not seen.torn:

@@ -38,6 +38,8 @@ _FINE = 1 / 3
 _KINDS = 4
 # Half a step changes outputs that have a slope by half as much; at the end of a domain by up to this share.
 _NO_SLOPE = 0.8
+# A 64th of a step changes outputs that have a slope by a 64th, at a kink by up to a few times that.
+_KINKED = 0.1
 _JUMPS = "the forward pass jumps at this point"
 
 
@@ -67,12 +69,42 @@ class Sought:
         return opinion.doubt(self.line, value, self.epsilon, self.noise, rung)
 
 
-def at_once(sought: Sought) -> Estimate | None:
-    """Return what the outputs at the point itself settle, where they move in steps or jump; else None."""
-    line = sought.line
-    if opinion.rests(line, sought.epsilon):
-        return stairs.step_function(line, sought.epsilon, sought.noise)
-    return unresolved(_JUMPS, line.evaluations) if _jumps(sought) else None
+def torn(sought: Sought) -> Estimate | None:
+    """Return what settles an estimate where slopes to both sides have little in common; None if nothing does.
+
+    That is a sharp kink that admits the claimed value, or, where outputs go as far on a small step or do not
+    move on it, a jump or steps.
+    """
+    line, step = sought.line, sought.top / 8
+    far = {side: _change(line, side * step) for side in (1, -1)}
+    side = max(far, key=lambda side: far[side])
+    near = _change(line, side * step / 64)
+    if near == 0:
+        return (
+            stairs.step_function(line, sought.epsilon, sought.noise)
+            if opinion.rests(line, sought.epsilon)
+            else None
+        )
+    if near >= _KINKED * far[side]:
+        jumps = stairs.jumps_at_once(line, sought.top, sought.noise, (side,))
+        return unresolved(_JUMPS, line.evaluations) if jumps else None
+    kink = kinks.find(line, step, sought.noise)
+    if kink is None or kink.uncertainty > _POOR * max(abs(kink.lower), abs(kink.upper)):
+        return None
+    table = Table(2, sought.noise, sought.epsilon)
+    for h in (step, step / 8, step / 64):
+        right, left = line(h), line(-h)
+        if right is not None and left is not None:
+            table.add(h, total(line.weighted(right - left)) / (2 * h))
+    estimate = _at_a_kink(kink, line, table, step / 64)
+    claimed = sought.claimed
+    return estimate if claimed is None or estimate.distance(claimed) <= estimate.uncertainty else None
+
+
+def _change(line: Line, t: float) -> float:
+    """Return by how much the outputs differ at t, 0 where they have no values."""
+    base, there = line(0.0), line(t)
+    return 0.0 if base is None or there is None else total(abs(line.weighted(there - base)))
 
 
 def descend(sought: Sought, bent: bool) -> Estimate:
@@ -82,9 +114,11 @@ def descend(sought: Sought, bent: bool) -> Estimate:
     """
     line, epsilon, noise = sought.line, sought.epsilon, sought.noise
     still = opinion.rests(line, epsilon)
-    settled = at_once(sought) if still or _seems_to_jump(line, epsilon) else None
-    if settled is not None:
-        return settled
+    stair = stairs.step_function(line, epsilon, noise) if still else None
+    if stair is not None:
+        return stair
+    if not still and _seems_to_jump(line, epsilon) and stairs.jumps_at_once(line, sought.top, noise):
+        return unresolved(_JUMPS, line.evaluations)
     table, doubt = _rungs(sought, bent)
     if doubt is not None:
         value, bound, _ = table.best()
@@ -94,7 +128,7 @@ def descend(sought: Sought, bent: bool) -> Estimate:
         return stair
     if len(table.rows) < 2:
         return _at_the_end_of_the_domain(sought)
-    if _jumps(sought):
+    if stairs.jumps_at_once(line, sought.top, noise):
         return unresolved(_JUMPS, line.evaluations)
     return _through_noise(sought, table)
 
@@ -183,10 +217,6 @@ def _bends(line: Line, steps: Sequence[float], noise: float) -> bool:
     base: Vector = line(0.0)
     sides: list[tuple[Vector, Vector]] = [(line(h), line(-h)) for h in steps]
     return any(total(abs(line.weighted((right - base) + (left - base)))) > 4 * noise for right, left in sides)
-
-
-def _jumps(sought: Sought) -> bool:
-    return stairs.jumps_at_once(sought.line, sought.top, sought.noise)
 
 
 def _seems_to_jump(line: Line, epsilon: float) -> bool:
