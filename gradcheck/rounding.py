@@ -6,6 +6,7 @@ rounding. That is measured by one more backward pass, and only where it matters.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,8 @@ class Rounding:
     """
 
     def __init__(self, exam: Examination) -> None:
-        self._exam = exam
+        # a cycle would keep all that an examination holds, as large as the subject, until somebody collects it
+        self._exam = weakref.proxy(exam)
         self.deviations: dict[str, float] = {}
         self._measured: dict[str, np.ndarray] = {}
         self._unscaled: Pulled | None = None

@@ -21,17 +21,17 @@ class Randomness:
         self._torch_memory = self._torch.numpy().tobytes()
         self._others = GlobalRandom()
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self.used: list[Callable[[], None]] = []
+        self.used: list[Callable[[Randomness], None]] = []
 
     def restore(self) -> None:
         """Put back the generators that a forward pass was found to use."""
         for put_back in self.used:
-            put_back()
+            put_back(self)
 
     def restore_all(self) -> None:
         """Put back every generator that has moved."""
         for put_back in self._moved():
-            put_back()
+            put_back(self)
 
     @property
     def moved(self) -> bool:
@@ -47,19 +47,25 @@ class Randomness:
         """Whether the forward pass draws random numbers."""
         return bool(self.used)
 
-    def _moved(self) -> list[Callable[[], None]]:
-        moved: list[Callable[[], None]] = []
+    def _moved(self) -> list[Callable[[Randomness], None]]:
+        moved: list[Callable[[Randomness], None]] = []
         if self._torch_memory != torch.default_generator.get_state().numpy().tobytes():
-            moved.append(self._restore_torch)
+            moved.append(Randomness._restore_torch)
         if self._others.numpy_moved():
-            moved.append(self._others.restore_numpy)
+            moved.append(Randomness._restore_numpy)
         if self._others.python_moved():
-            moved.append(self._others.restore_python)
+            moved.append(Randomness._restore_python)
         if self._cuda is not None:
-            moved.append(self._restore_cuda)
+            moved.append(Randomness._restore_cuda)
         if any(not torch.equal(state, generator.get_state()) for generator, state in self._own):
-            moved.append(self._restore_own)
+            moved.append(Randomness._restore_own)
         return moved
+
+    def _restore_numpy(self) -> None:
+        self._others.restore_numpy()
+
+    def _restore_python(self) -> None:
+        self._others.restore_python()
 
     def _restore_own(self) -> None:
         for generator, state in self._own:
