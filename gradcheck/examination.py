@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,12 @@ _FAR = 0.1
 _WANTED = 1e-10
 
 
+@lru_cache(maxsize=8)
+def _sequence(seed: int) -> np.random.SeedSequence:
+    """Return what spreads a seed over a generator's state; it is the same every time."""
+    return np.random.SeedSequence(seed)
+
+
 class Examination:
     """See the module. ``generator`` is the only source of randomness.
 
@@ -39,7 +45,7 @@ class Examination:
 
     def __init__(self, subject: Subject, seed: int) -> None:
         self.subject = subject
-        self.generator = np.random.default_rng(seed)
+        self.generator = np.random.Generator(np.random.PCG64(_sequence(seed)))
         self.forward_evaluations = 0
         self.backward_evaluations = 0
         self._seconds: list[float] = []
@@ -118,10 +124,10 @@ class Examination:
 
     def _signed(self, shape: tuple[int, ...], is_complex: bool) -> np.ndarray:
         drawn = np.asarray(self.generator.uniform(-1.0, 1.0, shape))
-        size = 0.5 + np.abs(drawn)
+        signed = np.asarray(drawn + np.copysign(0.5, drawn))
         if is_complex:
-            return np.asarray(size * np.exp(2j * np.pi * self.generator.uniform(size=shape)))
-        return np.asarray(np.copysign(size, drawn))
+            return np.asarray(np.abs(signed) * np.exp(2j * np.pi * self.generator.uniform(size=shape)))
+        return signed
 
     def pull(self, cotangents: Sequence[Array] | None = None) -> Pulled:
         """Ask for the claimed gradients under a cotangent, a fresh random one by default."""
@@ -142,9 +148,10 @@ class Examination:
                 raw[name] = directions.to_numpy(gradient)
             else:
                 given = directions.to_numpy(gradient)
-                gradients[name], finite[name] = _split(given)
-                if finite[name] is not None:
-                    raw[name] = given
+                mask = finite_mask(given)
+                gradients[name] = given if mask is None else np.where(mask, given, 0)
+                if mask is not None:
+                    finite[name], raw[name] = mask, given
         flat = flatten(drawn)
         return Pulled(
             drawn,
@@ -152,7 +159,7 @@ class Examination:
             gradients,
             frozenset(missing),
             misshapen,
-            {k: v for k, v in finite.items() if v is not None},
+            finite,
             raw,
         )
 
@@ -198,10 +205,13 @@ class Examination:
     ) -> Probe:
         """Compare along a given direction; ``blind`` estimates without a look at the claimed value."""
         moved = {name: directions.to_numpy(v) for name, v in direction.items()}
-        parts = {name: directions.inner(pulled.gradients[name], v) for name, v in moved.items()}
-        claimed = sum(part for part, _ in parts.values())
+        parts, claimed, weight, smallest = {}, 0.0, 0.0, math.inf
+        for name, v in moved.items():
+            parts[name] = part, size = directions.inner(pulled.gradients[name], v)
+            claimed += part
+            weight += self._moved_weight(name, pulled, v)
+            smallest = min(smallest, size) if size > 0 else smallest
         epsilon = self.subject.epsilon
-        weight = sum(self._moved_weight(name, pulled, moved[name]) for name in parts)
         line = self.line(direction, pulled)
         estimate = along(
             line,
@@ -209,12 +219,12 @@ class Examination:
             epsilon=epsilon,
             climb=climb,
             input_noise=epsilon * weight,
-            wanted=_WANTED * min((size for _, size in parts.values() if size > 0), default=np.inf),
+            wanted=_WANTED * smallest,
         )
         probe = Probe(claimed, estimate, self.rounding.along(parts, moved), parts, pulled)
         if (probe.suspect or estimate.kink or estimate.noise) and self._settles_grad_mode():
             return self.along(pulled, direction, climb=climb, blind=blind)
-        if not probe.suspect or not parts:
+        if not probe.suspect or not parts or not estimate.resolved:
             return probe
         return replace(probe, noise=self.rounding.at_most(parts, moved))
 
@@ -239,7 +249,7 @@ class Examination:
         right, left = line(step), line(-step)
         if right is None or left is None:
             return 0.0, np.inf
-        size = float(np.hypot.reduce([size for _, size in parts]))
+        size = math.hypot(*[size for _, size in parts])
         noise = (roundoff.floor(self.base, pulled.flat, epsilon) + epsilon * size) / step + 4 * step**2 * size
         return sum(part for part, _ in parts) - total(line.weighted(right - left)) / (2 * step), noise
 
@@ -290,7 +300,7 @@ class Examination:
             pulled.flat,
             self.base,
             keep=self.defined,
-            inputs=max((self.largest[name] for name in direction), default=0.0),
+            inputs=max(map(self.largest.__getitem__, direction), default=0.0),
         )
 
 
@@ -298,14 +308,6 @@ def _equal(one: Array, other: Array) -> bool:
     """Whether two outputs hold the same numbers in the same places, NaN among them or not."""
     a, b = directions.to_numpy(one), directions.to_numpy(other)
     return bool(np.array_equal(a, b, equal_nan=True))
-
-
-def _split(gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the gradient, zeros for entries that are not finite, and their mask (None: all are)."""
-    finite = np.isfinite(gradient)
-    if finite.all():
-        return gradient, None
-    return np.where(finite, gradient, 0), finite
 
 
 def _where_finite(cotangent: Array, output: Array) -> Array:

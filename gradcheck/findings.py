@@ -29,6 +29,7 @@ _SLIGHT = 1e-9
 _VAGUE = 0.1
 # What a backward pass in double precision rounds stays below so many roundings of its largest entry.
 _DOUBLE = 1e4
+_NONE = np.zeros(0, dtype=int)
 _SINGLE = "imprecise: errors of the size of single-precision rounding"
 
 
@@ -48,7 +49,7 @@ class Finding:
     probes: list[Probe] = field(default_factory=list)
     shared: int = 1
     entries: Entries | None = None
-    wrong: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+    wrong: np.ndarray = field(default_factory=lambda: _NONE)
     verdict: Verdict = Verdict.PASS
     comparison: Comparison | None = None
     ties: list[Probe] = field(default_factory=list)
@@ -410,14 +411,14 @@ def coverage(exam: Examination, finding: Finding) -> Coverage:
 def detectable(exam: Examination, name: str, probes: Sequence[Probe]) -> float | None:
     """Return the relative error of a leaf's gradient that probes see; None: it is zero for all they tell."""
     bars = [probe.uncertainty for probe in probes]
-    size = min((exam.size(probe.pulled, name) for probe in probes), default=0.0)
+    size = min([exam.size(probe.pulled, name) for probe in probes], default=0.0)
     return directions.detectable_by(bars, size) if size > min(bars, default=math.inf) else None
 
 
 def sees(exam: Examination, name: str, probes: Sequence[Probe], relative: float) -> bool:
     """Whether probes see a relative error of a leaf's gradient: ``detectable``, for less."""
     bars = [probe.uncertainty for probe in probes]
-    size = min((exam.size(probe.pulled, name) for probe in probes), default=0.0)
+    size = min([exam.size(probe.pulled, name) for probe in probes], default=0.0)
     return size > min(bars, default=math.inf) and directions.see(bars, relative * size)
 
 

@@ -6,7 +6,6 @@ pyproject.toml, so that an option means the same, and is refused in the same wor
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
@@ -65,7 +64,7 @@ class Options:
                         or did_you_mean(name, _CHECKS, "The options are")
                     )
                 )
-        return dataclasses.replace(self, **{name: _CHECKS[name](value) for name, value in given.items()})
+        return Options(**vars(self) | {name: _CHECKS[name](value) for name, value in given.items()})
 
     def quick(self) -> Options:
         """Return options for another look at the same: this seed and these tolerances, directions alone."""

@@ -69,6 +69,14 @@ class Outcome:
         return [name for name, finding in self.findings.items() if finding.verdict is Verdict.FAIL]
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether some parameter was found wrong, or it cannot be told from its numbers alone."""
+        for finding in self.findings.values():
+            if finding.verdict is Verdict.FAIL or finding.ties or finding.endless:
+                return True
+        return False
+
+    @property
     def tied(self) -> list[str]:
         """The parameters whose gradient is off along a direction through kinks, but not entry by entry."""
         return [name for name, f in self.findings.items() if f.tied is not None and f.verdict is Verdict.PASS]

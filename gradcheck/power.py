@@ -54,9 +54,11 @@ def look_apart(outcome: Outcome, screening: Screening, known: Sequence[str]) -> 
 
     What many leaves together do not tell halves of them may: these move less across kinks, or are right.
     """
+    short = [n for n in known if n not in screening.suspects and _short(outcome, outcome.findings[n])]
+    if not short:
+        return short
     start = time.perf_counter()
     deadline = start + AUTO_SECONDS
-    short = [n for n in known if n not in screening.suspects and _short(outcome, outcome.findings[n])]
     plans = {name: _plan(outcome, outcome.findings[name]) for name in short}
     groups = [[name for name in short if plans[name].most]]
     while groups and time.perf_counter() < deadline:

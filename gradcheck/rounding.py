@@ -6,6 +6,7 @@ rounding. That is measured by one more backward pass, and only where it matters.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -35,8 +36,8 @@ class Rounding:
     """
 
     def __init__(self, exam: Examination) -> None:
-        # a cycle would keep all that an examination holds, as large as the subject, until somebody collects it
-        self._exam = weakref.proxy(exam)
+        # a cycle would keep all that an examination holds, as large as the subject, until it is collected
+        self._exam: Examination = weakref.proxy(exam)
         self.deviations: dict[str, float] = {}
         self._measured: dict[str, np.ndarray] = {}
         self._unscaled: Pulled | None = None
@@ -88,7 +89,7 @@ class Rounding:
         """
         exam, known = self._exam, self._measured
         roundings = [self._of_leaf(known.get(name), moved[name], size) for name, (_, size) in parts.items()]
-        noise = float(np.hypot.reduce(roundings)) if roundings else 0.0
+        noise = math.hypot(*roundings)
         unmeasured = any(name not in known for name in parts)
         return noise + (_UNMEASURED * exam.subject.precision * exam.magnitude if unmeasured else 0.0)
 
@@ -96,7 +97,7 @@ class Rounding:
         """Return the same once it is measured, with what rounding on the way may have done."""
         _ = self.measured
         doubts = [directions.inner(self.in_doubt(name), np.abs(v))[1] for name, v in moved.items()]
-        return self.along(parts, moved) + float(np.hypot.reduce(doubts))
+        return self.along(parts, moved) + math.hypot(*doubts)
 
     def _of_leaf(self, rounding: np.ndarray | None, v: np.ndarray, size: float) -> float:
         """Return three standard deviations of <the gradient's rounding, v>, at most a small share."""

@@ -63,10 +63,12 @@ def _tells_enough(probe: Probe, tolerances: Mapping[str, Tolerance], magnitude: 
     Where a gradient is zero as far as can be told, that of all parameters is the scale, or the outputs are
     (``magnitude``).
     """
-    if probe.estimate.kink or not probe.estimate.resolved:
+    if probe.suspect:
+        return True  # that something is wrong, or that nothing can be resolved
+    if probe.estimate.kink:
         return False
-    if probe.suspect or not probe.uncertainty:
-        return True  # that something is wrong, or that the outputs of zeros stay zeros
+    if not probe.uncertainty:
+        return True  # that the outputs of zeros stay zeros
     for name, tolerance in tolerances.items():
         size = probe.parts[name][1]
         scale = size if size > probe.uncertainty else probe.size or magnitude

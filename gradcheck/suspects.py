@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Seconds spent on the entries of one suspect, and after which no further suspect's entries are looked at.
 SECONDS, TOGETHER = 3.0, 6.0
-# Where no direction can be resolved, entries can hardly be: so many are tried before all are.
+# Where no direction can be resolved, entries can hardly be: of many, so many are tried before all are.
 _FEW = 4
 # Fresh directions that must all acquit a gradient whose first was off, where its entries are not.
 _FRESH = 3
@@ -71,16 +71,15 @@ def examine_one(outcome: Outcome, name: str, look: Callable[[Pulled], Entries]) 
     """Judge one suspect by its entries, which ``look`` examines."""
     exam, finding = outcome.exam, outcome.findings[name]
     pulled = next((probe.pulled for probe in finding.probes if probe.suspect), outcome.pulls[0])
-    if not any(probe.estimate.resolved for probe in finding.probes) and not _some_entry(exam, pulled, name):
-        if not np.any(pulled.gradients[name]):
-            finding.verdict = Verdict.PASS
-            finding.notes.append(f"no gradient is claimed, and none can be measured: {finding.message}")
-            finding.message = ""
-        elif exam.values[name].size and edges.has_endless_slope(exam, pulled, name, 0):
-            finding.message = edges.ENDLESS
+    rough = not any(probe.estimate.resolved for probe in finding.probes)
+    if rough and exam.values[name].size > 2 * _FEW and not _some_entry(exam, pulled, name):
+        _judge_rough(exam, pulled, finding)
         return
     by_direction = finding.verdict
     entries = look(pulled)
+    if rough and not np.isfinite(entries.uncertainty).any():
+        _judge_rough(exam, pulled, finding)
+        return
     findings.from_entries(exam, pulled, finding, entries, outcome.tolerances[name])
     if (
         by_direction is Verdict.FAIL
@@ -89,6 +88,16 @@ def examine_one(outcome: Outcome, name: str, look: Callable[[Pulled], Entries]) 
         and not finding.steep
     ):
         _direction_against_entries(outcome, finding, entries)
+
+
+def _judge_rough(exam: Examination, pulled: Pulled, finding: Finding) -> None:
+    """Judge a suspect of which neither directions nor entries can be resolved."""
+    if not np.any(pulled.gradients[finding.name]):
+        finding.verdict = Verdict.PASS
+        finding.notes.append(f"no gradient is claimed, and none can be measured: {finding.message}")
+        finding.message = ""
+    elif exam.values[finding.name].size and edges.has_endless_slope(exam, pulled, finding.name, 0):
+        finding.message = edges.ENDLESS
 
 
 def _some_entry(exam: Examination, pulled: Pulled, name: str) -> bool:

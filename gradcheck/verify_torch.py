@@ -40,7 +40,10 @@ def verify_torch(
 ) -> Report:
     """Verify a torch module or function at the given arguments."""
     start = time.perf_counter()
-    with torch.inference_mode(False), opened(function, args, kwargs, options.name) as subject:
+    if torch.is_inference_mode_enabled():
+        with torch.inference_mode(False):
+            return verify_torch(function, args, kwargs, options)
+    with opened(function, args, kwargs, options.name) as subject:
         _check_allowed(options, subject.names)
         parts = Collected()
         truths = torch_opinions.reference(subject, options, parts)
@@ -56,14 +59,17 @@ def verify_torch(
 def _verify_open(subject: TorchSubject, options: Options, parts: Collected) -> None:
     outcome = examine_subject(subject, options, _dtypes(subject))
     parts.notes += outcome.notes
-    elsewhere = tolerances.excuse(subject, outcome, options)
-    blame = torch_blame.arbitrate(subject, outcome, parts)
+    elsewhere, blame = options, None
+    if outcome.in_doubt:
+        elsewhere = tolerances.excuse(subject, outcome, options)
+        blame = torch_blame.arbitrate(subject, outcome, parts)
+    failing = outcome.failing
     parts.parameters = _results(subject, outcome, parts, blame)
     if blame is not None:
         parts.blame(blame)
-    if outcome.failing:
+    if failing:
         parts.notes += remarks.of(subject, outcome, options.allow)
-    right = not outcome.failing and torch_blame.unseen_is_right(subject, outcome, parts)
+    right = not failing and torch_blame.unseen_is_right(subject, outcome, parts)
     if right and subject.double and subject.is_narrow and subject.randomised:
         parts.notes.append("draws random numbers, other ones in float64: not compared in its own precision")
     elif right and subject.double and subject.is_narrow:
@@ -106,15 +112,19 @@ def _results(
     for name, finding in outcome.findings.items():
         dtype = str(subject.original_dtypes[name]).removeprefix("torch.") if name in originals else "float64"
         result = findings.result(outcome.exam, finding, dtype)
-        diagnoses = found.of(name) if found else ()
-        if blame is not None:
-            diagnoses = inherited(name, diagnoses, blame)
-        results[name] = explanation.complete(outcome, result, diagnoses)
+        if finding.verdict is not Verdict.PASS or finding.imprecise:
+            diagnoses = found.of(name) if found else ()
+            if blame is not None:
+                diagnoses = inherited(name, diagnoses, blame)
+            result = explanation.complete(outcome, result, diagnoses)
+        results[name] = result
     return results
 
 
 def _report(subject: TorchSubject, options: Options, parts: Collected, seconds: float) -> Report:
-    parameters = {name: waived(result, options) for name, result in parts.parameters.items()}
+    parameters = parts.parameters
+    if options.allow:
+        parameters = {name: waived(result, options) for name, result in parameters.items()}
     verdicts = [result.verdict for result in parameters.values()]
     verdicts += [
         v.verdict for v in parts.variations if v.verdict is not None and not _only_waived(v, options)

@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from gradcheck.numerical.line import squared
+from gradcheck.numerical.line import HUGE, TINY, squared
 from gradcheck.subjects.base import Array
 
 # How wide the error bar becomes where a claim is wrong, in units of the bar with which a right one was
@@ -29,8 +29,6 @@ _HIDES = math.sqrt(2 / math.pi) * sum(times * share for times, share in _WIDENED
 _STRAIGHT, _BISECTIONS = 2, 30
 # Entries of one leaf that span more than this are each moved by their own magnitude.
 _SPAN = 1e8
-# Sums of squares between these have neither overflowed nor lost their small terms.
-_TINY, _HUGE = 1e-280, 1e280
 # Entries that are multiplied at once.
 _PART = 2**16
 
@@ -110,7 +108,7 @@ def _plain_extent(value: np.ndarray) -> tuple[float, float] | None:
         return None
     magnitude, squares = np.abs(value), squared(value)
     most = float(magnitude.max())
-    alike = most <= _SPAN * float(magnitude.min()) and _TINY < squares < _HUGE
+    alike = most <= _SPAN * float(magnitude.min()) and TINY < squares < HUGE
     return (math.sqrt(squares / value.size), most) if alike else None
 
 
@@ -213,7 +211,7 @@ def inner(gradient: Array, direction: Array) -> tuple[float, float]:
         product = _products(*part)
         total += float(np.add.reduce(product))
         squares += squared(product)
-    return total, math.sqrt(squares) if _TINY < squares < _HUGE else _scaled_norm(_products(g, v))
+    return total, math.sqrt(squares) if TINY < squares < HUGE else _scaled_norm(_products(g, v))
 
 
 def norm(gradient: np.ndarray, weight: np.ndarray | float) -> float:
@@ -226,7 +224,7 @@ def norm(gradient: np.ndarray, weight: np.ndarray | float) -> float:
     else:
         for (g,) in _parts(gradient):
             squares += squared(g) * weight * weight
-    if _TINY < squares < _HUGE:
+    if TINY < squares < HUGE:
         return math.sqrt(squares)
     products = gradient * weight
     return _scaled_norm(products[np.isfinite(products)])

@@ -44,7 +44,7 @@ class Estimate:
 
 
 def smooth(
-    value: float, uncertainty: float, evaluations: int, table: Table | None, message: str = ""
+    value: float, uncertainty: float, evaluations: int, table: Table | None = None, message: str = ""
 ) -> Estimate:
     """Return the estimate of a derivative on smooth ground."""
     return Estimate(value, uncertainty, value, value, evaluations=evaluations, message=message, table=table)

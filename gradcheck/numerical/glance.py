@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gradcheck.numerical.estimate import Estimate, smooth
-from gradcheck.numerical.extrapolation import Table
 from gradcheck.numerical.line import Line, Vector, line_step, total
 
 # The distance s, in units of the first step of the usual ladder, whose third and second rungs s and 2 s are.
@@ -80,7 +79,7 @@ class _Look:
     """Values at multiples of a distance s; ``scale`` and ``even`` are the sizes of the first two terms."""
 
     def __init__(self, line: Line, s: float, noise: float, epsilon: float) -> None:
-        self._line, self._s, self._noise, self._epsilon = line, s, noise, epsilon
+        self._line, self._s, self._epsilon = line, s, epsilon
         base, right, left = line(0.0), line(s), line(-s)
         self.seen = not (base is None or right is None or left is None)
         if base is None or right is None or left is None:
@@ -126,9 +125,7 @@ class _Look:
         return self._smooth(self.slope + total(change) / 3, bound) if bound <= enough else None
 
     def _smooth(self, value: float, bound: float) -> Estimate:
-        table = Table(2, self._noise, self._epsilon)
-        table.add(self._s, self.slope)
-        return smooth(value, bound, self._line.evaluations, table)
+        return smooth(value, bound, self._line.evaluations)
 
     def _fourth(self, odd: float) -> float:
         """Return a bound on what the fourth term of the series does to the slope of a cubic.

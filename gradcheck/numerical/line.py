@@ -18,6 +18,8 @@ Vector = Any  # one real, flat, float64 or wider array holding every output
 
 # Entries whose product OpenBLAS takes in one thread (10,000 and fewer).
 _ALONE = 2**13
+# Sums of squares between these have neither overflowed nor lost their small terms.
+TINY, HUGE = 1e-280, 1e280
 _WIDE = (np.dtype(np.float64), np.dtype(np.longdouble))
 
 
@@ -148,6 +150,15 @@ def squared(values: np.ndarray) -> float:
         return float(np.vdot(flat, flat).real)
     parts = (flat[k : k + _ALONE] for k in range(0, flat.size, _ALONE))
     return sum(float(np.vdot(part, part).real) for part in parts)
+
+
+def root_of_squares(magnitudes: Vector) -> float:
+    """Return the root of the summed squares, scaled where these overflow or vanish."""
+    squares = squared(magnitudes) if isinstance(magnitudes, np.ndarray) else total(magnitudes * magnitudes)
+    if TINY < squares < HUGE:
+        return math.sqrt(squares)
+    largest = float(magnitudes.max()) if magnitudes.shape[0] else 0.0
+    return largest * math.sqrt(total((magnitudes / largest) ** 2)) if 0 < largest < math.inf else largest
 
 
 def finite_mask(vector: Vector) -> Vector | None:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from gradcheck.numerical.line import Line, Vector, total
+from gradcheck.numerical.line import Line, Vector, root_of_squares, total
 
 # Random cotangents make the outputs' errors add like a random walk; six standard deviations.
 _SIGMAS = 6.0
@@ -44,20 +44,15 @@ def floor(base: Vector, cotangent: Vector, epsilon: float) -> float:
         return _half_precision_floor(base, cotangent, epsilon)
     weighted = abs(cotangent) * (magnitude + float(magnitude.max()) / 3)
     bound = total(weighted)
-    if size > _SIGMAS**2:
-        largest = float(weighted.max())
-        if largest > 0:  # scaled, so that squares neither overflow nor vanish
-            bound = min(bound, _SIGMAS * largest * math.sqrt(total((weighted / largest) ** 2)))
+    if size > _SIGMAS**2 and bound > 0:
+        bound = min(bound, _SIGMAS * root_of_squares(weighted))
     return 2 * epsilon * bound
 
 
 def _half_precision_floor(base: Vector, cotangent: Vector, epsilon: float) -> float:
     """Return three standard deviations of one final rounding: half-precision outputs are computed wider."""
     weighted = abs(cotangent * base)
-    largest = float(weighted.max())
-    if largest == 0:
-        return 0.0
-    return epsilon * largest * math.sqrt(total((weighted / largest) ** 2))
+    return epsilon * root_of_squares(weighted)
 
 
 def measured(line: Line, epsilon: float, near: float = math.inf) -> float:

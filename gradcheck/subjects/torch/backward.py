@@ -154,24 +154,25 @@ class Backward:
         **options: Any,
     ) -> Gradients:
         """Differentiate outputs of a run; outputs without a graph, and None cotangents, are left out."""
-        names = subject.names
-        ordered = [outputs[path] for path in subject.output_paths]
-        given = list(cotangents) if cotangents is not None else [torch.ones_like(out) for out in ordered]
-        pairs = [
-            (out, u) for out, u in zip(ordered, given, strict=True) if out.requires_grad and u is not None
-        ]
+        names, paths = subject.names, subject.output_paths
+        given = cotangents if cotangents is not None else [torch.ones_like(outputs[path]) for path in paths]
+        roots, pulled = [], []
+        for path, u in zip(paths, given, strict=True):
+            if u is not None and outputs[path].requires_grad:
+                roots.append(outputs[path])
+                pulled.append(u)
         wanted = [name for name in names if leaves[name].requires_grad]
-        if not pairs or not wanted:
+        if not roots or not wanted:
             return dict.fromkeys(names)
         self.runs += 1
-        columns = [out for out, _ in pairs], [leaves[name] for name in wanted], [u for _, u in pairs]
+        columns = roots, [leaves[name] for name in wanted], pulled
         try:
             # Checkpoints that only .grad passes cut the graph of the gradient itself, and by vjp they say so.
             by_grad = self.accumulates and not (self._refuses_grad and options.get("create_graph"))
             found = (accumulated if by_grad else vjp)(*columns, **options)
         except Exception as error:
             raise BackwardError(f"{type(error).__name__}: {first_line(error)}") from error
-        return {**dict.fromkeys(names), **dict(zip(wanted, found, strict=True))}
+        return dict.fromkeys(names) | dict(zip(wanted, found, strict=True))
 
 
 def _given(gradients: Gradients) -> dict[str, torch.Tensor]:

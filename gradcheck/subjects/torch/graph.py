@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,17 +55,18 @@ def overwritten(outputs: Iterable[torch.Tensor]) -> list[str]:
     return list(found)
 
 
-def nodes(outputs: Iterable[torch.Tensor]) -> Iterator[Any]:
-    """Yield the nodes of the graph behind some outputs, each once."""
+def nodes(outputs: Iterable[torch.Tensor]) -> list[Any]:
+    """Return the nodes of the graph behind some outputs, each once."""
     waiting: list[Any] = [out.grad_fn for out in outputs if out.grad_fn is not None]
-    seen = set(waiting)
+    seen, found = set(waiting), []
     while waiting:
         node = waiting.pop()
-        yield node
+        found.append(node)
         for following, _ in node.next_functions:
             if following is not None and following not in seen:
                 seen.add(following)
                 waiting.append(following)
+    return found
 
 
 def _is_own(kind: type) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cmath
+import functools
 import math
 
 import numpy as np
@@ -41,6 +42,12 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     if dtype.is_complex:
         return torch.complex128
     return torch.float64 if dtype.is_floating_point else dtype
+
+
+@functools.cache
+def spacing(dtype: torch.dtype) -> float:
+    """Return the spacing of a format's numbers, relative to 1."""
+    return float(torch.finfo(dtype).eps)
 
 
 def is_finite(tensor: torch.Tensor) -> bool:

@@ -57,7 +57,7 @@ class Randomness:
             moved.append(Randomness._restore_python)
         if self._cuda is not None:
             moved.append(Randomness._restore_cuda)
-        if any(not torch.equal(state, generator.get_state()) for generator, state in self._own):
+        if self._own and any(not torch.equal(state, generator.get_state()) for generator, state in self._own):
             moved.append(Randomness._restore_own)
         return moved
 

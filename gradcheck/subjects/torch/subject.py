@@ -70,6 +70,7 @@ class TorchSubject:
         self.original_dtypes = {
             name: tensor.dtype for name, tensor in {**self.parameters, **self.inputs}.items()
         }
+        self._is_given_narrow = any(layout.wide(kind) is not kind for kind in self.original_dtypes.values())
         own = {id(parameter) for parameter in self.parameters.values()}
         self._constants = [t for t in plain_tensors(function, inner.values()) if id(t) not in own]
         self._generators = generators(function, inner.values(), [*self.args, *self.kwargs.values()])
@@ -162,6 +163,7 @@ class TorchSubject:
             for name in self.names
         }
         self._constant_values = {t: (t.data.clone(), t._version) for t in self._constants}
+        self._is_changed = self._state.holds_any or bool(self._constant_values)
 
     def _name_of_state(self, tensor: torch.Tensor) -> str:
         names = [name for name, parameter in self.parameters.items() if parameter is tensor]
@@ -238,15 +240,15 @@ class TorchSubject:
             raise TargetError(
                 f"{self.name} returns no floating-point tensor: return the outputs to differentiate."
             )
-        chosen = [path for path, out in numbers if out.requires_grad] or [path for path, _ in numbers]
-        self.output_paths = chosen
+        tracked = [path for path, out in numbers if out.requires_grad]
+        self.requires_grad = bool(tracked)
+        self.output_paths = chosen = tracked or [path for path, _ in numbers]
         if len(chosen) < len(numbers):
             left_out = [path or "output" for path, _ in numbers if path not in chosen]
             self.notes.append("not differentiable, not verified: outputs " + ", ".join(left_out[:5]))
         self.outputs = [out.detach() for path, out in numbers if path in chosen]
-        self.requires_grad = any(out.requires_grad for _, out in numbers)
         dtypes = {tensor.dtype for tensor in [*self.variables.values(), *self.outputs]}
-        self.epsilon = max(float(torch.finfo(dtype).eps) for dtype in dtypes)
+        self.epsilon = max(map(layout.spacing, dtypes))
         self.backward.begin(self, run, hooks)
         self._base = self.outputs
         if not (on_trial and self.backward.is_own):
@@ -257,9 +259,12 @@ class TorchSubject:
 
         Tells too whether hooks were put on tensors on the way.
         """
-        casts = Widening()
-        with torch.enable_grad():
+        casts, before = Widening(), torch.is_grad_enabled()
+        torch._C._set_grad_enabled(True)
+        try:
             run = first_run.of(self, casts)
+        finally:
+            torch._C._set_grad_enabled(before)
         self.narrowing = frozenset(casts.narrowing)
         if casts.active:
             self.widen(casts)
@@ -435,7 +440,8 @@ class TorchSubject:
 
         ``tracked``: which inputs require grad.
         """
-        self.renew()
+        if self._is_changed or self._randomness.used:
+            self.renew()
         for name, parameter in self.parameters.items():
             if name in values:
                 parameter.data = values[name]
@@ -492,7 +498,7 @@ class TorchSubject:
     @property
     def is_narrow(self) -> bool:
         """Whether the user's own tensors, or what they are cast into, are narrower than double precision."""
-        return self.widened or any(layout.wide(dtype) is not dtype for dtype in self.original_dtypes.values())
+        return self._is_given_narrow or self.widened
 
     def coarsen(self, epsilon: float) -> None:
         """Take it from whoever measured that the forward pass computes in a narrower format inside."""

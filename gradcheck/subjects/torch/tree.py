@@ -15,13 +15,23 @@ import torch
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device})
 
 
-def tensors(tree: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield (path, tensor) for each tensor, in order; paths read like Python: ``[1]["key"].field``."""
+def tensors(tree: Any, path: str = "") -> list[tuple[str, torch.Tensor]]:
+    """Return (path, tensor) for each tensor, in order; paths read like Python: ``[1]["key"].field``."""
+    found: list[tuple[str, torch.Tensor]] = []
+    _collect(tree, path, found)
+    return found
+
+
+def _collect(tree: Any, path: str, found: list[tuple[str, torch.Tensor]]) -> None:
     if isinstance(tree, torch.Tensor):
-        yield path, tree
+        found.append((path, tree))
+    elif isinstance(tree, (list, tuple)):
+        for i, child in enumerate(tree):
+            if type(child) not in _PLAIN:
+                _collect(child, f"{path}[{i}]", found)
     elif type(tree) not in _PLAIN:
         for step, child in _children(tree):
-            yield from tensors(child, path + step)
+            _collect(child, path + step, found)
 
 
 def named(tree: Any) -> dict[str, torch.Tensor]:
@@ -30,10 +40,7 @@ def named(tree: Any) -> dict[str, torch.Tensor]:
 
 
 def _children(tree: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, (list, tuple)):
-        for i, child in enumerate(tree):
-            yield f"[{i}]", child
-    elif isinstance(tree, dict | Mapping):
+    if isinstance(tree, dict | Mapping):
         for key, child in tree.items():
             yield (f'["{key}"]' if isinstance(key, str) else f"[{key!r}]"), child
     elif dataclasses.is_dataclass(tree) and not isinstance(tree, type):
