@@ -1,10 +1,11 @@
 """A directional derivative with an error bar, from as few evaluations as the case allows.
 
-Four evaluations settle the ordinary case: central quotients at h and h/2 and their extrapolation. The
-step h balances the h^4 that remains of the truncation error against epsilon/h, so it is about epsilon^(1/5).
-A fifth evaluation, at a much smaller step, asks for a second opinion. Where these do not agree with each
-other or with the claimed value, or cannot be bounded well, the ladder is climbed down from 2 h: more rungs,
-measured noise, kinks, and one-sided quotients where the domain ends.
+Where a value is claimed and right, a first look settles most cases (``glance``). Four evaluations settle the
+others that are ordinary: central quotients at h and h/2 and their extrapolation. The step h balances the h^4
+that remains of the truncation error against epsilon/h, so it is about epsilon^(1/5). A fifth evaluation, at a
+much smaller step, asks for a second opinion. Where these do not agree with each other or with the claimed
+value, or cannot be bounded well, the ladder is climbed down from 2 h: more rungs, measured noise, kinks, and
+one-sided quotients where the domain ends.
 """
 
 from __future__ import annotations
@@ -82,45 +83,51 @@ def along(
 ) -> Estimate:
     """Estimate the derivative along a line whose cotangent is already flat. See ``derivative``.
 
-    ``input_noise`` is the rounding error of <u, y> that comes from rounding theta + t v. A quick estimate
-    with a bound beyond ``wanted``, or that no claimed value confirms, is refined, for two more evaluations;
-    not where it may be ``coarse``, nor where rounding would leave more than half of the bound. Without
-    ``climb`` the quick estimate is returned even where it disagrees with the claimed value.
+    ``input_noise`` is the rounding error of <u, y> that comes from rounding theta + t v. Where a first look
+    does not confirm the claimed value, two rungs follow; a bound beyond ``wanted``, or that no claimed value
+    confirms, is refined, for two more evaluations; not where it may be ``coarse``, nor where rounding would
+    leave more than half of the bound. Without ``climb`` what few rungs give is returned though the claimed
+    value disagrees.
     """
     base = line(0.0)
     if base is None:
         return unresolved("the forward pass is not finite at the given point", line.evaluations)
     noise = roundoff.floor(base, line.cotangent, epsilon) + input_noise
-    step, sought = line_step(epsilon), Sought(line, noise, epsilon, claimed, wanted)
+    denied = False
     if claimed is not None:
         seen = glance.at(line, claimed, noise, epsilon, wanted)
-        if seen.estimate is not None and abs(claimed - seen.estimate.value) <= seen.estimate.uncertainty:
-            return seen.estimate
-        sought.denied = seen.estimate is not None
-        if climb and not coarse:
-            settled = torn(sought) if seen.torn else None
-            if settled is not None:
-                return settled
-            if seen.bent and not seen.torn:
-                return descend(sought, bent=True)
+        if seen.estimate is not None:
+            if abs(claimed - seen.estimate.value) <= seen.estimate.uncertainty:
+                return seen.estimate
+            denied = True
+    sought = Sought(line, noise, epsilon, claimed, wanted, denied)
+    if claimed is not None and climb and not coarse:
+        settled = torn(sought) if seen.torn else descend(sought, bent=True) if seen.bent else None
+        if settled is not None:
+            return settled
+    return _by_rungs(sought, second_opinion, climb, coarse)
+
+
+def _by_rungs(sought: Sought, second_opinion: bool, climb: bool, coarse: bool) -> Estimate:
+    """Estimate from the first rungs of the ladder; where they do not settle it, from all. See ``along``."""
+    line, noise, epsilon, claimed = sought.line, sought.noise, sought.epsilon, sought.claimed
+    step = line_step(epsilon)
     quick = _quick(line, step, noise, epsilon)
-    bent = quick is not None and quick.rho > _BENT
-    curved = bent or (
-        quick is not None and quick.rho > _CURVED and quick.rho * quick.scale > _ROUNDED * noise / step
-    )
-    if quick is not None and not coarse and not (bent and climb):
+    if quick is None:
+        return descend(sought, bent=False)
+    bent = quick.rho > _BENT
+    curved = bent or (quick.rho > _CURVED and quick.rho * quick.scale > _ROUNDED * noise / step)
+    if not coarse and not (bent and climb):
         alone = claimed is None or not abs(claimed - quick.value) <= quick.bound
-        enough = max(min(epsilon**REFINE * quick.scale, wanted), 2 * _ROUNDED * noise / step)
+        enough = max(min(epsilon**REFINE * quick.scale, sought.wanted), 2 * _ROUNDED * noise / step)
         if alone or quick.bound > enough:
             quick = _refined(line, step, noise, quick, alone)
-            if climb and quick.bound > _SHORT * wanted and noise / (step / 8) < PAYS * quick.bound:
+            if climb and quick.bound > _SHORT * sought.wanted and noise / (step / 8) < PAYS * quick.bound:
                 return descend(sought, bent=curved)
-    settled = None if quick is None else _settled(quick, sought, second_opinion)
-    if settled is not None:
-        return settled
-    if quick is not None and not climb:
+    settled = _settled(quick, sought, second_opinion)
+    if settled is None and not climb:
         return smooth(quick.value, quick.bound, line.evaluations, quick.table)
-    return descend(sought, bent=curved)
+    return settled or descend(sought, bent=curved)
 
 
 class _Quick(NamedTuple):

@@ -80,11 +80,8 @@ def torn(sought: Sought) -> Estimate | None:
     side = max(far, key=lambda side: far[side])
     near = _change(line, side * step / 64)
     if near == 0:
-        return (
-            stairs.step_function(line, sought.epsilon, sought.noise)
-            if opinion.rests(line, sought.epsilon)
-            else None
-        )
+        still = opinion.rests(line, sought.epsilon)
+        return stairs.step_function(line, sought.epsilon, sought.noise) if still else None
     if near >= _KINKED * far[side]:
         jumps = stairs.jumps_at_once(line, sought.top, sought.noise, (side,))
         return unresolved(_JUMPS, line.evaluations) if jumps else None
