@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gradcheck.numerical.estimate import Estimate, smooth
-from gradcheck.numerical.line import Line, Vector, line_step, total
+from gradcheck.numerical.line import Line, Vector, line_step, root_of_squares
 
 # The distance s, in units of the first step of the usual ladder, whose third and second rungs s and 2 s are.
 # Nearer, rounding is the larger; further away, what is left of the series, which grows like s^3 or s^4.
@@ -84,10 +84,10 @@ class _Look:
         self.seen = not (base is None or right is None or left is None)
         if base is None or right is None or left is None:
             return
-        self._first = line.weighted(right - left) / (2 * s)
-        self._second = line.weighted((right - base) + (left - base)) / s
-        self.slope, self.scale = total(self._first), total(abs(self._first))
-        self.even = total(abs(self._second)) / 2
+        self._first = right - left
+        self._second = (right - base) + (left - base)
+        self.slope, self.scale = line.inner(self._first) / (2 * s), line.size(self._first) / (2 * s)
+        self.even = line.size(self._second) / (2 * s)
         self._rounding = _ROUNDED * noise / s + 4 * epsilon * self.scale
 
     def estimate(self, claimed: float, wanted: float) -> Estimate | None:
@@ -105,24 +105,24 @@ class _Look:
         base, far = line(0.0), line(2 * s)
         if far is None:
             return None
-        third = line.weighted(far - base) / (2 * s) - self._first - self._second
-        odd, signs = total(abs(third)) / 3, _signs(third)
+        third = (far - base) - self._first - 2 * self._second
+        odd, signs = line.size(third) / (6 * s), _signs(line, third)
         bound = signs * self._fourth(odd) + rounding
         if bound <= enough:
-            return self._smooth(self.slope - total(third) / 3, bound)
+            return self._smooth(self.slope - line.inner(third) / (6 * s), bound)
         behind = line(-2 * s) if signs * self._fifth(odd) + rounding <= enough else None
         if behind is None:
             return None
-        change = self._first - line.weighted(far - behind) / (4 * s)
-        odd = total(abs(change)) / 3
-        fourth = total(abs(third + change)) / 6
+        change = self._first - (far - behind) / 2
+        odd = line.size(change) / (6 * s)
+        fourth = line.size(third + change) / (12 * s)
         # even terms are not in the slope; they tell of a kink or a jump at the point itself
         if not 2 * fourth <= self._fourth(odd) + rounding:
             return None
         # one output of many may have a series that falls more slowly: that shows in its last terms
         slowly = 4 * _UNEXPECTED * fourth * (fourth / odd) if odd > 0 else 0.0
         bound = signs * max(self._fifth(odd), slowly) + rounding
-        return self._smooth(self.slope + total(change) / 3, bound) if bound <= enough else None
+        return self._smooth(self.slope + line.inner(change) / (6 * s), bound) if bound <= enough else None
 
     def _smooth(self, value: float, bound: float) -> Estimate:
         return smooth(value, bound, self._line.evaluations)
@@ -172,9 +172,10 @@ class _Look:
         return [share for share in shares if share <= most][:_TRIED]
 
 
-def _signs(terms: Vector) -> float:
-    """Return what is left, at most, of the sum of magnitudes where signs are those of a random cotangent."""
-    if terms.shape[0] <= _SIGMAS**2:
+def _signs(line: Line, difference: Vector) -> float:
+    """Return what is left, at most, of a sum of magnitudes where signs are those of a random cotangent."""
+    if difference.shape[0] <= _SIGMAS**2:
         return 1.0
-    magnitudes = total(abs(terms))
-    return min(_SIGMAS * math.sqrt(total(terms * terms)) / magnitudes, 1.0) if magnitudes > 0 else 1.0
+    magnitudes = line.size(difference)
+    terms = abs(line.weighted(difference))
+    return min(_SIGMAS * root_of_squares(terms) / magnitudes, 1.0) if magnitudes > 0 else 1.0

@@ -98,6 +98,7 @@ class Line:
         self.evaluations = 0
         self.error: Exception | None = None
         self._keep = keep
+        self._weights: Vector | None = None
         self._values: dict[float, Vector | None] = {} if base is None else {0.0: base}
 
     def __call__(self, t: float) -> Vector | None:
@@ -131,6 +132,23 @@ class Line:
     def weighted(self, difference: Vector) -> Vector:
         """Return the elementwise product with the cotangent; its sum is the inner product."""
         return self.cotangent * difference
+
+    def inner(self, difference: Vector) -> float:
+        """Return the inner product with the cotangent."""
+        return _product(self.cotangent, difference)
+
+    def size(self, difference: Vector) -> float:
+        """Return the summed magnitudes of the terms of the inner product."""
+        if self._weights is None:
+            self._weights = abs(self.cotangent)
+        return _product(self._weights, abs(difference))
+
+
+def _product(one: Vector, other: Vector) -> float:
+    """Return the inner product; of many terms as their sum, which NumPy takes in pairs and BLAS does not."""
+    if isinstance(one, np.ndarray) and one.shape[0] <= _ALONE:
+        return float(one.dot(other))
+    return total(one * other)
 
 
 def all_finite(vector: Vector) -> bool:
