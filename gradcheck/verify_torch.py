@@ -28,7 +28,7 @@ from gradcheck.errors import UsageError
 from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
 from gradcheck.report.records import Cost, ParameterResult, Report, VariationResult, Verdict
-from gradcheck.subjects.torch import TorchSubject, opened
+from gradcheck.subjects.torch import Opened, TorchSubject
 from gradcheck.subjects.torch.backward import BackwardError
 from gradcheck.suggest import did_you_mean
 from gradcheck.torch_collected import Collected
@@ -43,7 +43,7 @@ def verify_torch(
     if torch.is_inference_mode_enabled():
         with torch.inference_mode(False):
             return verify_torch(function, args, kwargs, options)
-    with opened(function, args, kwargs, options.name) as subject:
+    with Opened(function, args, kwargs, options.name) as subject:
         _check_allowed(options, subject.names)
         parts = Collected()
         truths = torch_opinions.reference(subject, options, parts)

@@ -5,7 +5,7 @@ from blame_lines import line
 from torch import nn
 
 from gradcheck.blame import blame_subject
-from gradcheck.subjects.torch import opened
+from gradcheck.subjects.torch import Opened
 
 
 class Tripled(torch.autograd.Function):
@@ -33,7 +33,7 @@ class Model(nn.Module):
 def test_a_float32_module_is_searched_and_left_as_it_was():
     model, x = Model(), torch.randn(4, 3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with opened(model, (x,), {}, None) as subject:
+    with Opened(model, (x,), {}, None) as subject:
         result = blame_subject(subject, wrong=["layer.weight", "scale"])
     assert {blame.location for blame in result.blames} == {line("tripled"), line("scale")}
     assert {name: value.dtype for name, value in model.state_dict().items()} == {
@@ -45,6 +45,6 @@ def test_a_float32_module_is_searched_and_left_as_it_was():
 
 def test_inputs_are_leaves_too():
     x = torch.randn(4, requires_grad=True)
-    with opened(lambda x: Tripled.apply(x.sin()), (x,), {}, None) as subject:
+    with Opened(lambda x: Tripled.apply(x.sin()), (x,), {}, None) as subject:
         (blame,) = blame_subject(subject).blames
         assert blame.location == line("tripled")

@@ -12,7 +12,7 @@ from torch import nn
 import gradcheck
 from gradcheck.options import Options
 from gradcheck.pipeline import examine_subject
-from gradcheck.subjects.torch import opened
+from gradcheck.subjects.torch import Opened
 from gradcheck.subjects.torch.batched import Batched, Refused
 
 
@@ -108,7 +108,7 @@ ALONE = {
 def examined(make, together):
     torch.manual_seed(1)
     function, *args = make()
-    with opened(function, args, {}, None) as subject:
+    with Opened(function, args, {}, None) as subject:
         if not together:
             subject.together = lambda name: None
         dtypes = {name: str(t.dtype).removeprefix("torch.") for name, t in subject.variables.items()}
@@ -147,7 +147,7 @@ def test_a_batch_that_computes_something_else_is_refused():
         return x * (1.0 if torch._C._functorch.is_batchedtensor(x) else 2.0)
 
     refused = pytest.raises(Refused, match="others than those of one evaluation")
-    with opened(batch_sensitive, (hidden,), {}, None) as subject, refused:
+    with Opened(batch_sensitive, (hidden,), {}, None) as subject, refused:
         Batched(subject, "inputs[0]")
     assert gradcheck.verify(batch_sensitive, hidden, effort="every", variations=False).ok
 

@@ -8,7 +8,7 @@ import torch
 from plain_subject import examined, squares
 
 from gradcheck.examination import Examination
-from gradcheck.subjects.torch import opened
+from gradcheck.subjects.torch import Opened
 
 
 class Rounded(torch.autograd.Function):
@@ -34,7 +34,7 @@ class Exact(Rounded):
 
 def noise(function: type[torch.autograd.Function], unit: complex) -> float:
     z = torch.from_numpy(np.random.default_rng(3).normal(size=(2, 50))).T.contiguous()
-    with opened(function.apply, [torch.view_as_complex(z).requires_grad_()], {}, None) as subject:
+    with Opened(function.apply, [torch.view_as_complex(z).requires_grad_()], {}, None) as subject:
         exam = Examination(subject, seed=0)
         pulled = exam.pull()
         exam.rounding.check_linearity(pulled)

@@ -15,7 +15,7 @@ from torch import nn
 
 import gradcheck
 from gradcheck.errors import TargetError, UsageError
-from gradcheck.subjects.torch import SecondOrderSubject, TorchSubject, layout, opened, tree
+from gradcheck.subjects.torch import Opened, SecondOrderSubject, TorchSubject, layout, tree
 from gradcheck.subjects.torch.backward import BackwardError
 from gradcheck.subjects.torch.pullback import accumulated, vjp
 from gradcheck.subjects.torch.randomness import Randomness
@@ -313,7 +313,7 @@ def test_a_subject_evaluates_and_pulls_back_without_a_trace():
 def test_double_precision_lasts_as_long_as_the_subject_is_open():
     module = nn.Linear(3, 2)
     weight, pointer = module.weight, module.weight.data_ptr()
-    with opened(module, [torch.ones(4, 3)], {}, None) as subject:
+    with Opened(module, [torch.ones(4, 3)], {}, None) as subject:
         assert subject.double
         assert subject.is_narrow
         assert {t.dtype for t in subject.variables.values()} == {DOUBLE}
@@ -333,7 +333,7 @@ def test_what_runs_in_single_precision_only_is_verified_there():
             raise TypeError("float32 only")
         return x * 2
 
-    with opened(single, [leaf(2, dtype=torch.float32)], {}, None) as subject:
+    with Opened(single, [leaf(2, dtype=torch.float32)], {}, None) as subject:
         assert not subject.double
         assert subject.notes == ["does not run in float64: verified in its own precision"]
 
@@ -424,14 +424,14 @@ def test_a_backward_pass_that_raises_says_so_in_one_line():
     ],
 )
 def test_what_cannot_be_verified_is_said_in_a_sentence(function, args, error, message):
-    with pytest.raises(error, match=message), opened(function, args, {}, None):
+    with pytest.raises(error, match=message), Opened(function, args, {}, None):
         pass
 
 
 def test_lazy_parameters_are_to_be_made_first():
     with (
         pytest.raises(UsageError, match="run it once before verifying"),
-        opened(nn.LazyLinear(2), [leaf(3)], {}, None),
+        Opened(nn.LazyLinear(2), [leaf(3)], {}, None),
     ):
         pass
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -16,23 +16,27 @@ from gradcheck.subjects.torch.subject import TorchSubject
 _LISTED = 5
 
 
-@contextlib.contextmanager
-def opened(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str | None
-) -> Iterator[TorchSubject]:
-    """Give the subject, open and started: in double precision where it runs so, else in its own.
+class Opened:
+    """Gives the subject, open and started: in double precision where it runs so, else in its own.
 
-    Raises:
-        TargetError: where the forward pass does not run even as it was given.
+    Entering raises TargetError where the forward pass does not run even as it was given.
     """
-    subject = _open(function, args, kwargs, name)
-    lasting = _lasting(subject) if subject.backward.strangers else []
-    if lasting:
-        subject = _with(subject, captured.named(lasting, subject))
-    try:
-        yield subject
-    finally:
-        subject.__exit__()
+
+    def __init__(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str | None
+    ) -> None:
+        self._given = function, args, kwargs, name
+
+    def __enter__(self) -> TorchSubject:
+        subject = _open(*self._given)
+        lasting = _lasting(subject) if subject.backward.strangers else []
+        if lasting:
+            subject = _with(subject, captured.named(lasting, subject))
+        self._subject = subject
+        return subject
+
+    def __exit__(self, *_: object) -> None:
+        self._subject.__exit__()
 
 
 def _lasting(subject: TorchSubject) -> list[torch.Tensor]:
