@@ -16,7 +16,7 @@ import torch
 from gradcheck.errors import GradcheckError, TargetError, first_line
 from gradcheck.numerical import directions
 from gradcheck.report.records import Comparison, Verdict
-from gradcheck.subjects.torch import TorchSubject
+from gradcheck.subjects.torch import TorchSubject, layout
 
 WITNESS = "reference"
 _YARDSTICK = 2.0
@@ -46,7 +46,7 @@ def compare(subject: TorchSubject, reference: Callable[..., Any]) -> tuple[dict[
             f"The reference raises {type(error).__name__}: {text}; pass a plain implementation that takes "
             "the same arguments, in float64 too."
         ) from error
-    epsilon = max(float(torch.finfo(t.dtype).eps) for t in [*own.variables.values(), *values])
+    epsilon = max(layout.spacing(t.dtype) for t in [*own.variables.values(), *values])
     for value, mine, expected in zip(values, plain_values, true_values, strict=True):
         comparison = _judge(
             directions.to_numpy(value), directions.to_numpy(mine), directions.to_numpy(expected), epsilon

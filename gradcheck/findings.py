@@ -427,7 +427,7 @@ def result(exam: Examination, finding: Finding, dtype: str) -> ParameterResult:
     return ParameterResult(
         name=finding.name,
         verdict=finding.verdict,
-        shape=tuple(int(n) for n in exam.values[finding.name].shape),
+        shape=exam.values[finding.name].shape,
         dtype=dtype,
         comparisons={} if finding.comparison is None else {NUMERICAL: finding.comparison},
         coverage=coverage(exam, finding),

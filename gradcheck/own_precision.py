@@ -100,7 +100,7 @@ def _same_function(own: TorchSubject, wide: TorchSubject) -> None:
         if not np.isfinite(one[known]).all():
             raise FloatingPointError(f"the forward pass is not finite in {out.dtype}")
         apart = math.sqrt(squared(one[known] - other[known]))
-        most = _accepted(str(out.dtype).removeprefix("torch.")) / 4
+        most = _accepted(layout.label(out.dtype)) / 4
         if apart > most * math.sqrt(squared(other[known])):
             raise FloatingPointError(f"the forward pass gives other values in {out.dtype}")
 
@@ -122,7 +122,7 @@ def _in_range(
 def _coarsest(dtype: torch.dtype, subject: TorchSubject) -> str:
     """Return the format whose rounding a leaf's gradient has: its own, or the coarsest that is cast into."""
     formats = {dtype, *(subject.narrowing if subject.widened else ())}
-    return str(max(formats, key=lambda one: float(torch.finfo(one).eps))).removeprefix("torch.")
+    return layout.label(max(formats, key=layout.spacing))
 
 
 def _floors(exam: Examination, exact: Pulled, dtypes: Mapping[str, str]) -> dict[str, float]:

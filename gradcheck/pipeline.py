@@ -89,8 +89,10 @@ class Outcome:
     @property
     def at_kinks(self) -> bool:
         """Whether some probe met a kink."""
-        probes = [probe for finding in self.findings.values() for probe in finding.probes]
-        return any(probe.estimate.kink for probe in [*probes, *self.joint])
+        for probes in (self.joint, *[finding.probes for finding in self.findings.values()]):
+            if True in [probe.estimate.kink for probe in probes]:
+                return True
+        return False
 
 
 @np.errstate(all="ignore")  # infinite inputs and gradients are judged, and no fault of ours

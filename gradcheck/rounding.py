@@ -87,10 +87,12 @@ class Rounding:
 
         ``parts`` are the leaves' shares with their sizes, ``moved`` is the direction.
         """
-        exam, known = self._exam, self._measured
-        roundings = [self._of_leaf(known.get(name), moved[name], size) for name, (_, size) in parts.items()]
+        exam, roundings, unmeasured = self._exam, [], False
+        for name, (_, size) in parts.items():
+            known = self._measured.get(name)
+            unmeasured = unmeasured or known is None
+            roundings.append(self._of_leaf(known, moved[name], size))
         noise = math.hypot(*roundings)
-        unmeasured = any(name not in known for name in parts)
         return noise + (_UNMEASURED * exam.subject.precision * exam.magnitude if unmeasured else 0.0)
 
     def at_most(self, parts: Mapping[str, tuple[float, float]], moved: Mapping[str, np.ndarray]) -> float:

@@ -11,7 +11,7 @@ from gradcheck.blame.handwritten import OwnCode, own_code
 from gradcheck.blame.undefined import find_undefined
 from gradcheck.pipeline import Outcome
 from gradcheck.report.records import Blame, Diagnosis, ParameterResult, Verdict
-from gradcheck.subjects.torch import TorchSubject
+from gradcheck.subjects.torch import TorchSubject, layout
 from gradcheck.subjects.torch.backward import BackwardError
 from gradcheck.torch_collected import Collected
 
@@ -132,7 +132,7 @@ def backward_raised(subject: TorchSubject, parts: Collected, error: BackwardErro
     except Exception:  # the verdict stands without a place
         parts.notes.append("the place could not be found")
     for name, value in subject.variables.items():
-        dtype = str(subject.original_dtypes[name]).removeprefix("torch.")
+        dtype = layout.label(subject.original_dtypes[name])
         if name not in parts.parameters or parts.parameters[name].verdict is Verdict.PASS:
             parts.parameters[name] = ParameterResult(
                 name,

@@ -14,7 +14,7 @@ from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
 from gradcheck.probes import Pulled
 from gradcheck.report.records import Comparison, ParameterResult, VariationResult, Verdict
-from gradcheck.subjects.torch import SecondOrderSubject, TorchSubject
+from gradcheck.subjects.torch import SecondOrderSubject, TorchSubject, layout
 from gradcheck.subjects.torch.backward import BackwardError
 from gradcheck.torch_collected import Collected
 
@@ -73,7 +73,7 @@ def second_order(subject: TorchSubject, outcome: Outcome, options: Options, part
     """Verify the gradients of the gradients; results are named after their leaf."""
     try:
         second = SecondOrderSubject(subject, outcome.pulls[0].cotangents)
-        dtypes = {name: str(t.dtype).removeprefix("torch.") for name, t in second.variables.items()}
+        dtypes = {name: layout.label(t.dtype) for name, t in second.variables.items()}
         found = examine_subject(second, options, dtypes)
     except RuntimeError as error:
         parts.message = f"the backward pass cannot be differentiated: {str(error).splitlines()[0]}"

@@ -28,7 +28,7 @@ from gradcheck.errors import UsageError
 from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
 from gradcheck.report.records import Cost, ParameterResult, Report, VariationResult, Verdict
-from gradcheck.subjects.torch import Opened, TorchSubject
+from gradcheck.subjects.torch import Opened, TorchSubject, layout
 from gradcheck.subjects.torch.backward import BackwardError
 from gradcheck.suggest import did_you_mean
 from gradcheck.torch_collected import Collected
@@ -96,9 +96,10 @@ def _check_allowed(options: Options, names: Sequence[str]) -> None:
 
 def _dtypes(subject: TorchSubject) -> dict[str, str]:
     """Return the dtype whose tolerance applies to each leaf: its own, or the coarsest output's."""
-    names = {str(t.dtype).removeprefix("torch.") for t in subject.outputs}
-    own = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in subject.variables.items()}
-    return {name: judge.coarser(dtype, *names) for name, dtype in own.items()}
+    outputs = {layout.label(out.dtype) for out in subject.outputs}
+    return {
+        name: judge.coarser(layout.label(leaf.dtype), *outputs) for name, leaf in subject.variables.items()
+    }
 
 
 def _results(
@@ -110,7 +111,7 @@ def _results(
     originals = {**subject.parameters, **subject.inputs}
     results = {}
     for name, finding in outcome.findings.items():
-        dtype = str(subject.original_dtypes[name]).removeprefix("torch.") if name in originals else "float64"
+        dtype = layout.label(subject.original_dtypes[name]) if name in originals else "float64"
         result = findings.result(outcome.exam, finding, dtype)
         if finding.verdict is not Verdict.PASS or finding.imprecise:
             diagnoses = found.of(name) if found else ()

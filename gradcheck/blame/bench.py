@@ -13,7 +13,7 @@ from gradcheck.blame.calls import Arrangement
 from gradcheck.blame.chance import Chance
 from gradcheck.blame.problem import Problem
 from gradcheck.judge import Tolerance, tolerance
-from gradcheck.subjects.torch.layout import is_number
+from gradcheck.subjects.torch.layout import is_number, label, spacing
 from gradcheck.subjects.torch.pullback import vjp
 
 Directions = Sequence[torch.Tensor | None]
@@ -142,15 +142,15 @@ class Bench:
 
     def epsilon(self, pulled: Pulled) -> float:
         """Return the coarsest spacing among arguments and results."""
-        return float(torch.finfo(self._coarsest(pulled)).eps)
+        return spacing(self._coarsest(pulled))
 
     def tolerance(self, pulled: Pulled) -> Tolerance:
         """Return the coarsest dtype's row of the table."""
-        return tolerance(str(self._coarsest(pulled)).removeprefix("torch."), self._rtol)
+        return tolerance(label(self._coarsest(pulled)), self._rtol)
 
     def _coarsest(self, pulled: Pulled) -> torch.dtype:
         numbers = [*self.problem.points, *(pulled.results[i] for i in pulled.chosen)]
-        return max((t.dtype for t in numbers), key=lambda dtype: float(torch.finfo(dtype).eps))
+        return max((t.dtype for t in numbers), key=spacing)
 
 
 def _gradients(

@@ -24,7 +24,7 @@ from gradcheck.diagnose.words import listing
 from gradcheck.options import Options
 from gradcheck.pipeline import Outcome, examine_subject
 from gradcheck.report.records import Diagnosis
-from gradcheck.subjects.torch.layout import is_number, wide
+from gradcheck.subjects.torch.layout import is_number, label, wide
 from gradcheck.torch_facts import of_cotangents, second_call, shares
 
 # Seconds spent on the entries of one argument; entries of results and constants that a diagnosis looks at.
@@ -73,7 +73,7 @@ def _passes_on(invocation: Invocation, call: TracedCall) -> bool:
 
 def _diagnoses(invocation: Invocation, call: TracedCall, alone: Alone) -> tuple[Diagnosis, ...]:
     """Return the best explanation of each wrong argument that is no leaf, where there is any."""
-    dtypes = {name: str(point.dtype).removeprefix("torch.") for name, point in alone.variables.items()}
+    dtypes = {name: label(point.dtype) for name, point in alone.variables.items()}
     outcome = examine_subject(alone, Options(variations=False), dtypes, _SECONDS)
     if not outcome.failing:
         return ()

@@ -21,6 +21,7 @@ from gradcheck.blame.search import necessary
 from gradcheck.blame.trace import Key, run_traced
 from gradcheck.numerical import roundoff
 from gradcheck.numerical.line import Vector, flatten, total
+from gradcheck.subjects.torch.layout import spacing
 
 # Derivatives that differ by less than this share of the larger are the same; by ordinary central differences.
 _SAME = 1e-5
@@ -55,7 +56,7 @@ class Scales:
         self._cotangent = flatten(cotangents)
         self._constants: dict[Key, Constant] = {}
         dtypes = [tensor.dtype for tensor in [*computation.values.values(), *cotangents]]
-        self._epsilon = max(float(torch.finfo(dtype).eps) for dtype in dtypes)
+        self._epsilon = max(map(spacing, dtypes))
         self._step = self._epsilon**0.4
         self._floor = 0.0
 

@@ -16,6 +16,7 @@ from gradcheck.blame.arrangement import copy, moved
 from gradcheck.blame.calls import TracedCall
 from gradcheck.blame.computation import Computation
 from gradcheck.blame.trace import Invocation, Key, Passive, run_traced, unique_tensors
+from gradcheck.subjects.torch.layout import spacing
 
 Tangents = Mapping[Key, Sequence[torch.Tensor]]
 
@@ -47,7 +48,7 @@ def natural(
     left out.
     """
     dtypes = [computation.values[name].dtype for name in direction]
-    step = max(float(torch.finfo(dtype).eps) for dtype in dtypes) ** (1 / 3)
+    step = max(map(spacing, dtypes)) ** (1 / 3)
     right, left = (_arguments(computation, direction, calls, track, sign * step) for sign in (1.0, -1.0))
     return {
         key: _scaled([(a - b) / (2 * step) for a, b in zip(right[key], left[key], strict=True)], right[key])

@@ -17,7 +17,7 @@ from gradcheck.examination import Examination
 from gradcheck.findings import Finding
 from gradcheck.pipeline import NOT_LINEAR, Outcome, examine_subject
 from gradcheck.report.records import Blame, VariationResult
-from gradcheck.subjects.torch import TorchSubject, tree
+from gradcheck.subjects.torch import TorchSubject, layout, tree
 from gradcheck.subjects.torch.backward import BackwardError
 from gradcheck.variations import onset, points
 from gradcheck.variations.base import Context, Skip, failed, passed
@@ -161,8 +161,7 @@ def judge_subject(
     subject.coarsen(context.subject.epsilon)
     inside = judge.format_of(subject.epsilon)
     dtypes = {
-        name: judge.coarser(str(tensor.dtype).removeprefix("torch."), inside)
-        for name, tensor in subject.variables.items()
+        name: judge.coarser(layout.label(tensor.dtype), inside) for name, tensor in subject.variables.items()
     }
     try:
         outcome = examine_subject(subject, context.options.quick(), dtypes, locate_seconds=_LOCATE_SECONDS)

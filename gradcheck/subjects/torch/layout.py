@@ -37,6 +37,18 @@ def is_number(tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
 
 
+@functools.cache
+def is_narrow(dtype: torch.dtype) -> bool:
+    """Whether numbers of this format fit into a wider one."""
+    return wide(dtype) is not dtype
+
+
+@functools.cache
+def label(dtype: torch.dtype) -> str:
+    """Return what a dtype is called in tables and reports."""
+    return str(dtype).removeprefix("torch.")
+
+
 def wide(dtype: torch.dtype) -> torch.dtype:
     """Return the double-precision dtype of the same kind; other dtypes unchanged."""
     if dtype.is_complex:

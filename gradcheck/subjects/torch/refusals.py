@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from gradcheck.subjects.torch import layout
+
 
 def of_class(function: type) -> str:
     """Say what to pass in place of a class, whose call makes an object."""
@@ -51,7 +53,7 @@ def nothing_to_move(
     """Say why no argument can be moved by a small step."""
     for path, tensor in inputs.items():
         if tensor.dtype is not torch.bool:
-            dtype = str(tensor.dtype).removeprefix("torch.")
+            dtype = layout.label(tensor.dtype)
             return (
                 f"{path} has the integer type {dtype}, and cannot be moved by a small step: "
                 "use x.double(), or pass another input or a module with parameters."

@@ -70,7 +70,7 @@ class TorchSubject:
         self.original_dtypes = {
             name: tensor.dtype for name, tensor in {**self.parameters, **self.inputs}.items()
         }
-        self._is_given_narrow = any(layout.wide(kind) is not kind for kind in self.original_dtypes.values())
+        self._is_given_narrow = any(map(layout.is_narrow, self.original_dtypes.values()))
         own = {id(parameter) for parameter in self.parameters.values()}
         self._constants = [t for t in plain_tensors(function, inner.values()) if id(t) not in own]
         self._generators = generators(function, inner.values(), [*self.args, *self.kwargs.values()])
