@@ -96,7 +96,7 @@ class Examination:
         level = bool(positive) and max(positive) > _OUTPUT_SPAN * min(positive)
         drawn = []
         for out, size in zip(self.outputs, sizes, strict=True):
-            values = self._signed(tuple(out.shape), _is_complex(out))
+            values = self._signed(tuple(out.shape), directions.is_complex(out.dtype))
             drawn.append(directions.like(out, values / size if level and size > 0 else values))
         return (
             drawn
@@ -322,7 +322,3 @@ def _size(output: Array) -> float:
     values = directions.to_numpy(output)
     largest = directions.largest(values)
     return largest if math.isfinite(largest) else directions.largest(values[np.isfinite(values)])
-
-
-def _is_complex(output: Any) -> bool:
-    return "complex" in str(output.dtype)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
@@ -83,6 +84,12 @@ def to_numpy(array: Array) -> np.ndarray:
     return values if values.dtype == np.longdouble else values.astype(np.float64, copy=False)
 
 
+@cache
+def is_complex(dtype: Any) -> bool:
+    """Whether a format of any library holds complex numbers."""
+    return "complex" in str(dtype)
+
+
 def gaussian(shape: tuple[int, ...], is_complex: bool, generator: np.random.Generator) -> np.ndarray:
     """Return a standard normal array; complex ones have independent real and imaginary parts."""
     real = generator.standard_normal(shape)
@@ -152,7 +159,7 @@ def direction(
     result = {}
     for name in names:
         variable = variables[name]
-        noise = gaussian(tuple(variable.shape), "complex" in str(variable.dtype), generator)
+        noise = gaussian(tuple(variable.shape), is_complex(variable.dtype), generator)
         size = scales[name] if scales is not None else scale(to_numpy(variable))
         noise *= size
         result[name] = like(variable, noise)
