@@ -26,6 +26,19 @@ LIBRARIES = tuple(
 NAMES = ("cases", "reference_impl")
 
 
+def users_files() -> list[str]:
+    """Return the files of the modules loaded so far that are neither installed nor gradcheck's own."""
+    own = tuple(_HOME / name for name in ("gradcheck", *NAMES))
+    found = []
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and not any(
+            Path(file).resolve().is_relative_to(f) for f in (*LIBRARIES, *own)
+        ):
+            found.append(file)
+    return found
+
+
 def require_own() -> None:
     """Make sure that the packages which come with gradcheck are those that importing them finds.
 

@@ -14,7 +14,7 @@ from gradcheck.cli.screen import Screen
 from gradcheck.cli.stop import stoppable
 from gradcheck.cli.work import Work, plan
 from gradcheck.errors import UsageError
-from gradcheck.files import require_writable
+from gradcheck.files import near, require_writable
 from gradcheck.report import baseline
 from gradcheck.report.baseline import Baseline
 from gradcheck.report.marks import MARKS
@@ -37,6 +37,8 @@ def verify(request: Request) -> int:
     screen = Screen(verbose=request.verbose)
     if journal.done:
         screen.text(f"resumed with {counted(len(journal.done), 'result')} of the run that was stopped")
+    elif journal.changed:
+        screen.text(f"{near(journal.changed) or journal.changed} has changed since: starts at the beginning")
     status = None
     with stoppable() as stop:
         try:

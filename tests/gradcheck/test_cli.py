@@ -437,6 +437,19 @@ def test_only_the_same_command_is_resumed(run):
     assert "run.jsonl is of another command than this one; give the same, or leave out --resume" in err
 
 
+@pytest.mark.parametrize("name", ["model.py", "helper_of_model.py"])
+def test_nothing_is_taken_up_where_a_file_has_changed_since(run, tmp_path, calls, name):
+    (tmp_path / "helper_of_model.py").write_text("K = 1\n")
+    model = tmp_path / "model.py"
+    model.write_text("import helper_of_model\n" + model.read_text())
+    run("model.py:wrong", "model.py:right", "model.py:stop")
+    (tmp_path / name).write_text((tmp_path / name).read_text() + "\nL = 2\n")
+    calls.clear()
+    _, out, _ = run("model.py:wrong", "model.py:right", "model.py:stop", "--resume")
+    assert out.startswith(f"{name} has changed since: starts at the beginning\n")
+    assert [call["name"] for call in calls][:2] == ["model.py:wrong", "model.py:right"]
+
+
 def test_a_result_that_was_cut_off_is_verified_again(run, tmp_path, calls):
     run("model.py:wrong", "model.py:right", "model.py:stop")
     journal = tmp_path / ".gradcheck" / "run.jsonl"
