@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,14 @@ from gradcheck.diagnose import Discrepancy, Facts, Findings, diagnose
 from gradcheck.diagnose.explain import narrowness, with_slip
 from gradcheck.findings import Finding
 from gradcheck.locate import affordable_entries, examine
+from gradcheck.numerical import directions
 from gradcheck.pipeline import Outcome
 from gradcheck.report.records import Diagnosis, Evidence, ParameterResult, Verdict, Wrong
+from gradcheck.slips.record import Gradients, Rerun
 
 _LISTED = 8
+# What a changed gradient may be off by along a direction: error bars, and a share of its size.
+_FEW, _ROUNDED = 3.0, 1e-9
 _POINTS = 400
 # Seconds for a search of the source, where numbers name the mistake, and where they do not.
 _SEARCHED, _SEARCHED_WELL = 0.5, 4.0
@@ -74,7 +79,28 @@ def explain(outcome: Outcome, facts: Facts) -> Findings:
     found = diagnose(discrepancies, replace(facts, narrow=narrow_somewhere(facts.rerun)))
     unnamed = [name for name in outcome.failing if name in seen and not _is_named(found.of(name))]
     seconds = _SEARCHED_WELL if unnamed else _SEARCHED
-    return with_slip(found, find_slip(facts.rerun, discrepancies, seconds, unnamed))
+    rerun = replace(facts.rerun, elsewhere=partial(_fits, outcome, facts.rerun))
+    return with_slip(found, find_slip(rerun, discrepancies, seconds, unnamed))
+
+
+def _fits(outcome: Outcome, rerun: Rerun, names: Sequence[str]) -> bool:
+    """Whether a changed gradient also fits the directions along which the first was off, and another point.
+
+    Of a large leaf few entries are known, and a change may put these right and others wrong.
+    """
+    claims: Gradients | None = None
+    for probe in (probe for name in names for probe in outcome.findings[name].probes):
+        if probe.direction is None or not probe.estimate.resolved or probe.pulled is not outcome.pulls[0]:
+            continue
+        claims = rerun.gradients() if claims is None else claims
+        moved = probe.direction()
+        if not all(claims.get(name) is not None for name in moved):
+            continue
+        shares = [directions.inner(np.asarray(claims[name]), v) for name, v in moved.items()]
+        claimed, size = sum(share for share, _ in shares), math.hypot(*[size for _, size in shares])
+        if probe.estimate.distance(claimed) > _FEW * probe.uncertainty + _ROUNDED * size:
+            return False
+    return rerun.elsewhere(names)
 
 
 def _is_named(diagnoses: Sequence[Diagnosis]) -> bool:
@@ -177,11 +203,11 @@ def _wrong(finding: Finding, laid: Field) -> Wrong | None:
     if entries is None or not finding.wrong.size:
         return None
     examined = int(laid.known.sum())
-    count = (
-        int(finding.wrong.size)
-        if entries.exact
-        else round(finding.wrong.size / entries.flat.size * laid.claimed.size)
-    )
+    found = count = int(finding.wrong.size)
+    if not entries.exact and entries.drawn.any():
+        count = max(
+            count, round(entries.drawn[finding.wrong].sum() / entries.drawn.sum() * laid.claimed.size)
+        )
     rows = finding.wrong[:_LISTED]
     indices = tuple(
         tuple(int(k) for k in np.unravel_index(int(entries.flat[r]), laid.claimed.shape)) for r in rows
@@ -190,7 +216,8 @@ def _wrong(finding: Finding, laid: Field) -> Wrong | None:
         count=count,
         examined=examined,
         exact=entries.exact,
-        pattern=patterns.describe(laid.wrong, entries.exact),
+        at_least=not entries.exact and count == found,
+        pattern=patterns.describe(laid.wrong, laid.known),
         indices=indices,
         claimed=tuple(_plain(entries.claimed[r]) for r in rows),
         expected=tuple(_plain(entries.expected[r]) for r in rows),

@@ -125,7 +125,8 @@ def from_probes(name: str, probes: list[Probe], shared: int, tol: Tolerance, mag
     )
     if worst.estimate.resolved and not worst.estimate.kink:
         finding.digits = judge.digits(worst.discrepancy, size) if size > worst.uncertainty else None
-        if 0 < size <= worst.uncertainty and finding.verdict is Verdict.PASS:
+        given = name not in worst.pulled.missing and name not in worst.pulled.finite
+        if size <= worst.uncertainty and given and finding.verdict is Verdict.PASS:
             finding.notes.append(f"{VANISHES} {worst.uncertainty:.1g}")
     return finding
 

@@ -31,6 +31,8 @@ _ROUNDS = 3
 # Fewer entries than the first number are examined beyond the time for it, fewer than the second however long
 # that takes: where a function is rough, an entry may take a hundred times as many evaluations as elsewhere.
 _LEAST, _FEWEST = 16, 4
+# So many entries are looked at along each axis through a wrong one.
+_BESIDE = 12
 # A probe of one entry takes about this many evaluations.
 _PER_ENTRY = 5
 
@@ -40,7 +42,8 @@ class Entries:
     """Entries examined each on its own. ``flat`` holds their positions in C order; the rest is parallel.
 
     ``exact`` says that every entry not listed is known to be right (or that none is unlisted). ``probes`` are
-    those made for one entry alone; ``pulled`` is what the entries were compared with.
+    those made for one entry alone; ``pulled`` is what the entries were compared with. ``sought`` are those
+    that were not drawn at random: ends, and what a search came upon.
     """
 
     flat: np.ndarray
@@ -51,6 +54,12 @@ class Entries:
     exact: bool
     probes: list[Probe] = field(default_factory=list)
     pulled: Pulled | None = None
+    sought: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """Which of the entries were drawn at random, as a mask."""
+        return ~np.isin(self.flat, self.sought)
 
     @property
     def discrepancy(self) -> np.ndarray:
@@ -139,12 +148,17 @@ def locate(
     if complete:
         return examine(exam, pulled, name, found, exact=True)
     if known.size <= affordable:
-        listed = known
+        ends, listed = known[:0], known
     else:
-        listed = _spread(known, int(min(max(affordable, _FEWEST), _SAMPLE * 4)), exam.generator)
+        ends = np.concatenate([known[:4], known[-8:]])
+        count = int(min(max(affordable, _FEWEST), _SAMPLE * 4))
+        listed = _spread(known, ends, count, exam.generator)
+        if not found.size and affordable >= _LEAST:
+            found = np.intersect1d(_around(_one(exam, pulled, name), exam.values[name].shape), known)
     ordered = np.concatenate([found, exam.generator.permutation(np.setdiff1d(listed, found))])
     exact = ordered.size == known.size
-    return _sorted(examine(exam, pulled, name, ordered, exact, seconds))
+    examined = _sorted(examine(exam, pulled, name, ordered, exact, seconds))
+    return replace(examined, sought=np.union1d(ends, found))
 
 
 def _sorted(entries: Entries) -> Entries:
@@ -153,9 +167,38 @@ def _sorted(entries: Entries) -> Entries:
     return replace(entries, **{column: getattr(entries, column)[order] for column in columns})
 
 
-def _spread(known: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+def _one(exam: Examination, pulled: Pulled, name: str) -> int | None:
+    """Return one wrong entry, wherever the others are: of each two halves the one that is off by more.
+
+    None where rounding hides what the last halves are off by.
+    """
+    weights = _weights(exam, pulled, name)
+    start, stop = 0, weights.size
+    whole, noise = _residual(exam, pulled, name, weights, start, stop)
+    while stop - start > 1 and abs(whole) > 4 * noise:
+        middle = (start + stop) // 2
+        left, noise = _residual(exam, pulled, name, weights, start, middle)
+        right, noise = _residual(exam, pulled, name, weights, middle, stop)
+        start, stop, whole = (start, middle, left) if abs(left) >= abs(right) else (middle, stop, right)
+    return start if stop - start == 1 and abs(whole) > 4 * noise else None
+
+
+def _around(one: int | None, shape: tuple[int, ...]) -> np.ndarray:
+    """Return an entry and some of those beside it along each axis: wrong ones often make rows or columns."""
+    if one is None:
+        return np.zeros(0, dtype=int)
+    place = np.unravel_index(one, shape)
+    found = [one]
+    for axis, length in enumerate(shape):
+        along = [*place]
+        for k in np.unique(np.linspace(0, length - 1, min(length, _BESIDE)).astype(int)):
+            along[axis] = k
+            found.append(int(np.ravel_multi_index(tuple(along), shape)))
+    return np.unique(found)
+
+
+def _spread(known: np.ndarray, ends: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
     """Return a sample with the ends of the tensor in it: tails are where kernels go wrong."""
-    ends = np.concatenate([known[:4], known[-8:]])
     chosen = generator.choice(known, size=max(count - ends.size, 1), replace=False)
     return np.unique(np.concatenate([ends, chosen]))
 

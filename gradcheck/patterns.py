@@ -5,16 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 
-def describe(wrong: np.ndarray, exact: bool) -> str:
+def describe(wrong: np.ndarray, known: np.ndarray) -> str:
     """Describe the positions of wrong entries.
 
     Args:
         wrong: mask of the tensor's shape.
-        exact: whether entries not in the mask are known to be right.
+        known: mask of the entries that were examined; all, where the others are known to be right.
     """
     count = int(wrong.sum())
-    if count == 0 or not exact:
-        return "" if count == 0 else "spread over the tensor (from a sample)"
+    if count == 0:
+        return ""
+    if not known.all():
+        return _sampled(wrong, known)
     if count == wrong.size:
         return "every entry"
     for axis in range(wrong.ndim):
@@ -24,6 +26,21 @@ def describe(wrong: np.ndarray, exact: bool) -> str:
     return _run(wrong.reshape(-1), count)
 
 
+def _sampled(wrong: np.ndarray, known: np.ndarray) -> str:
+    """Describe wrong entries of a sample, which may be all that are known of one slice."""
+    for axis in range(wrong.ndim if wrong.ndim > 1 else 0):
+        where = np.unique(np.nonzero(wrong)[axis])
+        inside = np.take(wrong, where, axis=axis).sum() == np.take(known, where, axis=axis).sum()
+        if where.size == 1 and inside and int(wrong.sum()) > 1:
+            return f"{_noun(axis, wrong.ndim)} {int(where[0])} (from a sample)"
+    return "spread over the tensor (from a sample)"
+
+
+def _noun(axis: int, dimensions: int) -> str:
+    named = {0: "row", 1: "column"}.get(axis) if dimensions == 2 else None
+    return named or f"slice of axis {axis}"
+
+
 def _slices(wrong: np.ndarray, axis: int) -> str:
     """Describe a mask that is a union of whole slices across one axis."""
     others = tuple(k for k in range(wrong.ndim) if k != axis)
@@ -31,11 +48,7 @@ def _slices(wrong: np.ndarray, axis: int) -> str:
     if wrong.ndim < 2 or not bool((full == any_wrong).all()):
         return ""
     where = [int(k) for k in np.flatnonzero(full)]
-    noun = (
-        {0: "row", 1: "column"}.get(axis, f"slice of axis {axis}")
-        if wrong.ndim == 2
-        else f"slice of axis {axis}"
-    )
+    noun = _noun(axis, wrong.ndim)
     if where == [wrong.shape[axis] - 1]:
         return f"the last {noun}"
     if len(where) == 1:

@@ -127,4 +127,5 @@ def _direction_against_entries(outcome: Outcome, finding: Finding, entries: Entr
         if again.suspect:
             second = findings.from_probes(finding.name, [again], 1, tol, magnitude)
             finding.verdict, finding.comparison = second.verdict, second.comparison
+            finding.digits = second.digits
             return

@@ -13,8 +13,10 @@ from gradcheck import contributions
 from gradcheck.diagnose import Facts
 from gradcheck.explanation import numbers_among, numbers_of
 from gradcheck.numerical import directions
+from gradcheck.numerical.line import flatten
 from gradcheck.pipeline import Outcome
 from gradcheck.probes import Pulled
+from gradcheck.slips.nearby import AWAY, about_right
 from gradcheck.slips.record import Rerun
 from gradcheck.subjects.torch import TorchSubject
 
@@ -68,7 +70,42 @@ def _rerun(outcome: Outcome) -> Rerun | None:
             if not tensor.detach().equal(before[name]):
                 tensor.detach().copy_(before[name])
 
-    return Rerun(gradients, lambda: subject.evaluate(dict(before)), restore=restore)
+    def elsewhere(names: Sequence[str]) -> bool:
+        try:
+            return _is_right_nearby(outcome, pulled, names)
+        except Exception:  # outside its domain a forward pass raises what it likes
+            return True
+
+    return Rerun(gradients, lambda: subject.evaluate(dict(before)), restore=restore, elsewhere=elsewhere)
+
+
+def _is_right_nearby(outcome: Outcome, pulled: Pulled, names: Sequence[str]) -> bool:
+    """Whether the gradients of the named leaves are about right at a point nearby."""
+    exam = outcome.exam
+    subject, random = exam.subject, np.random.default_rng(0)
+    away = {name: AWAY * (exam.largest[name] or 1.0) for name in subject.variables}
+    near = {
+        name: directions.moved(
+            value, directions.like(value, random.normal(size=tuple(value.shape))), away[name]
+        )
+        for name, value in subject.variables.items()
+    }
+    drawn = {
+        name: random.normal(size=tuple(near[name].shape)) * (exam.largest[name] or 1.0) for name in names
+    }
+    with torch.enable_grad(), subject.running(near) as (leaves, outputs):  # type: ignore[attr-defined]  # a TorchSubject
+        claims = subject.gradients(leaves, outputs, pulled.cotangents)  # type: ignore[attr-defined]  # as above
+    terms = [np.real(np.conj(_numbers(claims[name], v)) * v) for name, v in drawn.items()]
+
+    def at(step: float) -> float:
+        moved = {n: directions.moved(near[n], directions.like(near[n], v), step) for n, v in drawn.items()}
+        return float(pulled.flat @ flatten(subject.evaluate({**near, **moved})))
+
+    return about_right(terms, at)
+
+
+def _numbers(gradient: torch.Tensor | None, like: np.ndarray) -> np.ndarray:
+    return np.zeros_like(like) if gradient is None else directions.to_numpy(gradient)
 
 
 def of_cotangents(outcome: Outcome, outputs: Sequence[str]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ _COPIES = Arguments.fresh.__code__
 _LAYOUT = str(Path(_SUBJECT).with_name("layout.py"))
 _STANDARD = sysconfig.get_path("stdlib") + os.sep
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+# What calls users' code or is called by it, and what calls us.
+_CALLERS = ("torch", "numpy", "click", "pytest", "_pytest", "pluggy", "hypothesis", "xdist", "execnet")
 _LISTED = re.compile(r'File "(.+?)", line (\d+)')
 _DEF = re.compile(r"\s*(async\s+)?def\b")
 
@@ -58,7 +60,7 @@ def _shown(file: str) -> str:
 @functools.cache
 def _packages() -> tuple[str, ...]:
     folders = []
-    for name in ("torch", "numpy"):
+    for name in _CALLERS:
         module = sys.modules.get(name)
         if module is not None and module.__file__ is not None:
             folders.append(str(Path(module.__file__).parent) + os.sep)

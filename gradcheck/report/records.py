@@ -63,7 +63,8 @@ class Wrong:
     """Which entries of a gradient are wrong.
 
     ``indices`` and the two value columns list the first few; ``count`` of ``examined`` entries are wrong
-    (``exact`` says whether every entry was examined, or the count is an estimate from a sample).
+    (``exact`` says whether every entry was examined, or the count is an estimate from a sample; ``at_least``
+    that none was among those drawn at random, and only those are counted that a search came upon).
     """
 
     count: int
@@ -73,6 +74,7 @@ class Wrong:
     indices: tuple[tuple[int, ...], ...]
     claimed: tuple[Number, ...]
     expected: tuple[Number, ...]
+    at_least: bool = False
 
 
 @dataclass(frozen=True)

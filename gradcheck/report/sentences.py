@@ -111,7 +111,8 @@ def _wrong_entries(wrong: Wrong, size: int) -> str:
     """Say how many: where a sample was examined, what it makes of all ``size`` entries."""
     if wrong.exact:
         return f"wrong gradient in {wrong.count:,} of {counted(wrong.examined, 'entry')}"
-    return f"wrong gradient in about {wrong.count:,} of {counted(size, 'entry')}"
+    so_many = "at least" if wrong.at_least else "about"
+    return f"wrong gradient in {so_many} {wrong.count:,} of {counted(size, 'entry')}"
 
 
 def _wrong_somewhere(comparisons: Mapping[str, Comparison]) -> str:

@@ -64,6 +64,8 @@ def conclusion(run: Run) -> str:
     known = len(run.against.known) if run.against else 0
     right = f"{of}, no discrepancy but {known} known" if known else f"{of}, every gradient right"
     said = ", ".join(parts) or right
+    if not run.complete and not parts:
+        return f"stopped before the end: {right} so far"
     return ", ".join([f"{_final(run)}: {said}", *ends])
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gradcheck.diagnose.accumulation import differ
 from gradcheck.errors import GradcheckError, TargetError, UsageError
+from gradcheck.slips.nearby import AWAY, about_right
 from gradcheck.slips.record import AnotherValueError, Rerun
 from gradcheck.subjects import leaves as leaf_types
 from gradcheck.subjects.randomness import Randomness
@@ -18,9 +19,6 @@ from gradcheck.subjects.surroundings import surroundings
 
 Array = NDArray[Any]
 Function = Callable[[Any], Any]
-# A change that explains a wrong gradient is tried so far away, in units of the largest parameter, by a
-# difference of such a step, and may be off by so much.
-_NEARBY, _STEP, _ABOUT = 0.05, 1e-6, 1e-3
 
 
 class Calls:
@@ -119,20 +117,15 @@ class Calls:
         moves = [
             {n: sizes[n] * random.normal(size=v.shape) for n, v in self._variables.items()} for _ in "12"
         ]
-        near = {n: v + _NEARBY * moves[0][n] for n, v in self._variables.items()}
+        near = {n: v + AWAY * moves[0][n] for n, v in self._variables.items()}
         direction = {n: moves[1][n] for n in names}
 
         def at(step: float) -> float:
             moved = {n: near[n] + step * d for n, d in direction.items()}
             return float(np.real(self.loss({**near, **moved})))
 
-        middle = at(0.0)
         claims = match(self._gradient_of(self._tree(near))[0])
-        terms = [np.real(np.conj(claims[n]) * d) for n, d in direction.items()]
-        claimed, size = sum(float(np.sum(t)) for t in terms), sum(float(np.sum(np.abs(t))) for t in terms)
-        sides = (at(_STEP) - middle) / _STEP, (middle - at(-_STEP)) / _STEP
-        slack = _ABOUT * max(size, abs(sides[0])) + 1e-15 * abs(middle) / _STEP
-        return min(sides) - slack <= claimed <= max(sides) + slack
+        return about_right([np.real(np.conj(claims[n]) * d) for n, d in direction.items()], at)
 
     def settle(self) -> None:
         """Say that the base point has been called for the last time."""

@@ -283,7 +283,7 @@ def test_an_interrupted_suite_tells_what_was_verified(run, monkeypatch):
     monkeypatch.setattr("gradcheck.suite.run_suite", partial(suite, result))
     status, out, _ = run("--cases", 3)
     assert status == 130
-    assert "pass: 1 case, every gradient right, stopped before the end" in out
+    assert "stopped before the end: 1 case, every gradient right so far" in out
     seen.clear()
     assert run("--cases", 3, "--resume")[0] == 130
     assert seen == [{"mlp 0"}]

@@ -35,7 +35,7 @@ def shown(run):
         (run_of(PASS, FAIL), "FAIL: 1 of 2 targets with a wrong gradient"),
         (run_of(UNSURE), "inconclusive: 1 of 1 target not resolved"),
         (run_of(PASS, failures=(Failure("b", ""),)), "error: 1 target not verified, 1 right"),
-        (run_of(PASS, complete=False), "pass: 1 target, every gradient right, stopped before the end"),
+        (run_of(PASS, complete=False), "stopped before the end: 1 target, every gradient right so far"),
         (run_of(complete=False), "nothing was verified, stopped before the end"),
     ],
 )
