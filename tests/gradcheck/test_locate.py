@@ -6,8 +6,10 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from plain_subject import Plain, examined, squares
 
+import gradcheck
 from gradcheck.locate import affordable_entries, entry_direction, examine, locate
 
 RNG = np.random.default_rng(2)
@@ -53,6 +55,52 @@ def test_dense_errors_are_all_listed_where_that_can_be_afforded():
     assert found.exact
     assert found.flat.tolist() == list(range(200))
     assert (found.discrepancy > found.uncertainty).tolist() == [True, False] * 100
+
+
+@pytest.mark.parametrize(("where", "noun"), [(np.s_[5, :], "row 5"), (np.s_[:, 7], "column 7")])
+def test_of_a_wrong_row_or_column_entries_are_found_wherever_it_lies(where, noun):
+    x = torch.rand(600, 500, dtype=torch.float64, requires_grad=True)
+
+    class Half(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x.sin()
+
+        @staticmethod
+        def backward(ctx, g):
+            gradient = g * ctx.saved_tensors[0].cos()
+            gradient[where] /= 2
+            return gradient
+
+    report = gradcheck.verify(Half.apply, x, variations=False)
+    wrong = report.parameters["inputs[0]"].wrong
+    assert report.verdict == "fail"
+    assert wrong.pattern == f"{noun} (from a sample)"
+    assert wrong.at_least
+    assert wrong.count >= 10
+    assert "in at least" in str(report)
+    assert report.parameters["inputs[0]"].digits < 3
+
+
+def test_the_share_of_wrong_entries_is_that_of_those_drawn_at_random():
+    x = torch.rand(400, 400, dtype=torch.float64, requires_grad=True)
+
+    class Half(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 3 * x
+
+        @staticmethod
+        def backward(ctx, g):
+            gradient = 3 * g
+            gradient[:, ::4] = 0
+            gradient[-1] = 0
+            return gradient
+
+    wrong = gradcheck.verify(Half.apply, x, variations=False).parameters["inputs[0]"].wrong
+    assert not wrong.at_least
+    assert wrong.count == pytest.approx(0.25 * 400 * 400, rel=0.3)
 
 
 def test_a_small_leaf_is_examined_whole():

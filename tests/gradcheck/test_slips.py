@@ -290,6 +290,44 @@ def args():
     assert "3 * x ** 2" in note
 
 
+def test_what_puts_known_entries_of_many_right_and_others_wrong_is_not_told(tmp_path):
+    text = """
+import numpy as np
+def loss(x):
+    return np.sum(np.sin(x))
+def gradient(x):
+    g = np.cos(x)
+    g[137, 12] += 1.0
+    return g
+def args():
+    return (loss, np.random.default_rng(0).normal(size=(400, 400))), {"gradient": gradient}
+"""
+    report, _ = verified(tmp_path, text)
+    assert report.verdict == "fail"
+    assert "g[12, 137]" not in str(report)
+
+
+def test_what_is_right_at_zeros_alone_is_not_told(tmp_path):
+    text = """
+import torch
+class Norm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        n = (x * x).sum().sqrt()
+        ctx.save_for_backward(x, n)
+        return n
+    @staticmethod
+    def backward(ctx, g):
+        x, n = ctx.saved_tensors
+        return g * x / n
+def args():
+    return (Norm.apply, torch.zeros(3, dtype=torch.float64, requires_grad=True)), {}
+"""
+    report, _ = verified(tmp_path, text)
+    assert report.verdict == "fail"
+    assert not told(report)
+
+
 def test_a_gradient_that_is_nan_is_searched_for_what_makes_it_right(tmp_path):
     text = """
 import numpy as np
