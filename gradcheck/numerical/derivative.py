@@ -93,14 +93,15 @@ def along(
     if base is None:
         return unresolved("the forward pass is not finite at the given point", line.evaluations)
     noise = roundoff.floor(base, line.cotangent, epsilon) + input_noise
-    denied = False
+    denied = bent = False
     if claimed is not None:
         seen = glance.at(line, claimed, noise, epsilon, wanted)
         if seen.estimate is not None:
             if abs(claimed - seen.estimate.value) <= seen.estimate.uncertainty:
                 return seen.estimate
             denied = True
-    sought = Sought(line, noise, epsilon, claimed, wanted, denied)
+        bent = seen.bent
+    sought = Sought(line, noise, epsilon, claimed, wanted, denied, bent)
     if claimed is not None and climb and not coarse:
         settled = torn(sought) if seen.torn else descend(sought, bent=True) if seen.bent else None
         if settled is not None:

@@ -49,7 +49,8 @@ class Sought:
 
     ``noise`` bounds the error of <u, y>; ``claimed`` is the value under test, if there is one, and ``wanted``
     the error bar that makes another direction unnecessary. ``denied``: the claim lies beyond a narrow error
-    bar already, and no wider one shall confirm it before all rungs have been looked at.
+    bar already, and no wider one shall confirm it before all rungs have been looked at. ``bent``: slopes to
+    both sides differ much on a small step already, so that larger ones agree on nothing but what lies there.
     """
 
     line: Line
@@ -58,6 +59,7 @@ class Sought:
     claimed: float | None = None
     wanted: float = math.inf
     denied: bool = False
+    bent: bool = False
 
     @property
     def top(self) -> float:
@@ -174,7 +176,7 @@ def _sizes(sought: Sought, bent: bool) -> list[float]:
     least = sought.epsilon**_DESPERATE
     if bent:
         known = set(sought.line.known(sought.top))
-        halves = [h for h in halves if h in known and -h in known]
+        halves = [h for h in halves if h in known and -h in known][-1 if sought.bent else 0 :]
     return [*halves, *(size for size in eighths if size > least)]
 
 

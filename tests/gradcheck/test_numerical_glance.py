@@ -134,3 +134,21 @@ def test_among_thousands_of_kinks_a_look_from_nearer_by_tells():
     assert abs(estimate.value - true) <= estimate.uncertainty < 1e-9 * np.linalg.norm(direction)
     wrong = true + 1e-6 * np.linalg.norm(direction)
     assert along(given, claimed=wrong).distance(wrong) > 1e-7
+
+
+@pytest.mark.parametrize("offset", [10.0, 1e3])
+@pytest.mark.parametrize("distance", [1e-4, 2e-4, 3e-4, 1e-3])
+@pytest.mark.parametrize("size", [1, 5, 50])
+def test_beyond_kinks_large_steps_deny_no_claim_that_small_ones_confirm(offset, distance, size):
+    """Units at rest beside large outputs: the steps that agree first all lie beyond their kinks."""
+    for seed in range(4):
+        drawn = np.random.default_rng(seed)
+        kinks, signs = distance * drawn.uniform(0.5, 1.5, size), drawn.choice([-1.0, 1.0], size)
+
+        def at(t, kinks=kinks):
+            return [np.maximum(t - kinks, 0) + offset]
+
+        right = along(Line(at, signs, at(0.0)[0]), claimed=0.0)
+        assert right.distance(0.0) <= right.uncertainty
+        wrong = along(Line(at, signs, at(0.0)[0]), claimed=0.01 * size)
+        assert not wrong.distance(0.01 * size) <= wrong.uncertainty < 1e-3 * size
