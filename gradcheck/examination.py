@@ -224,7 +224,7 @@ class Examination:
         probe = Probe(claimed, estimate, self.rounding.along(parts, moved), parts, pulled)
         if (probe.suspect or estimate.kink or estimate.noise) and self._settles_grad_mode():
             return self.along(pulled, direction, climb=climb, blind=blind)
-        if not probe.suspect or not parts or not estimate.resolved:
+        if not probe.suspect or not parts:
             return probe
         return replace(probe, noise=self.rounding.at_most(parts, moved))
 

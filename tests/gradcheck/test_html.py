@@ -174,7 +174,7 @@ def test_of_very_many_subjects_only_the_worst_have_sections():
 
 def test_a_run_that_was_stopped_says_so():
     run = Run(Verdict.PASS, (Group("a.py", (report(passing()),)),), complete=False)
-    assert "stopped before the end" in Page(to_html(run)).text
+    assert "Stopped before the end" in Page(to_html(run)).text
 
 
 @pytest.mark.parametrize("make", [failing_report, hostile_report])
