@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gradcheck.errors import UsageError
 from gradcheck.report.baseline import sentences
-from gradcheck.report.records import Report, Verdict
+from gradcheck.report.records import ParameterResult, Report, Verdict
 from gradcheck.report.run import Failure, Run
 from gradcheck.report.sentences import WORDS, blame_lines, headline, of_verdict, parameter_title
 from gradcheck.report.summary import conclusion, worst_digits
@@ -92,15 +92,29 @@ def _of_report(report: Report, standing: Verdict) -> Iterator[str]:
         return
     level, title = _LEVELS[standing]
     concerned = of_verdict(report.parameters.values(), report.verdict)
-    body = "\n".join([headline(report), *(parameter_title(result) for result in concerned[:10])])
+    titles = [line for result in concerned[:10] for line in (parameter_title(result), *_mistake(result))]
+    body = "\n".join(dict.fromkeys([headline(report), *titles]))
     if report.reproduce:
         body += f"\nreproduce: {plain(report.reproduce)}"
     for blame in report.blames:
-        yield _command(
-            level, blame.location or report.location, title, "\n".join([*blame_lines(blame), body])
-        )
+        place = _changed(concerned) if len(report.blames) == 1 else None
+        where = place or blame.location or report.location
+        yield _command(level, where, title, "\n".join([*blame_lines(blame), body]))
     if not report.blames:
-        yield _command(level, report.location, title, body)
+        yield _command(level, _changed(concerned) or report.location, title, body)
+
+
+def _mistake(result: ParameterResult) -> list[str]:
+    return [plain(diagnosis.message) for diagnosis in result.diagnoses[:1]]
+
+
+def _changed(results: Iterable[ParameterResult]) -> str | None:
+    """Return the line whose change makes the gradient right, where one is known."""
+    for diagnosis in (diagnosis for result in results for diagnosis in result.diagnoses):
+        place = diagnosis.details.get("place")
+        if diagnosis.kind == "slip" and isinstance(place, str):
+            return place
+    return None
 
 
 def _failure(failure: Failure) -> str:

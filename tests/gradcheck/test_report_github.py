@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 import sample_reports as samples
 
 from gradcheck.errors import UsageError
 from gradcheck.report.github import to_annotations, to_summary, write_summary
-from gradcheck.report.records import Verdict
+from gradcheck.report.records import Diagnosis, Verdict
 from gradcheck.report.run import Failure, Group, Run
 
 
@@ -30,6 +31,16 @@ def test_an_error_is_annotated_at_the_blamed_line():
     )
     assert "%0Afc1.weight (64, 784): wrong gradient in" in line
     assert line.endswith("%0Areproduce: gradcheck verify model.py:mlp --seed 3")
+
+
+@pytest.mark.parametrize("blamed", [True, False])
+def test_the_line_whose_change_helps_is_annotated_and_the_change_told(blamed):
+    change = Diagnosis("slip", "w's gradient is right with `a` instead of `b`", 1.0, {"place": "net.py:7"})
+    wrong = replace(samples.failing("w"), diagnoses=(change,))
+    blames = samples.failing_report().blames if blamed else ()
+    text = to_annotations(run_of(samples.report(wrong, blames=blames, location="model.py:12")))
+    assert text.startswith("::error file=net.py,line=7,title=wrong gradient::")
+    assert "%0Aw's gradient is right with `a` instead of `b`" in text
 
 
 def test_without_blame_the_target_is_annotated():
