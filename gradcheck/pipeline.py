@@ -36,6 +36,8 @@ _TIE_SECONDS = 0.5
 # Noise of so many times the rounding error may come from a narrower format inside; formats of a spacing
 # beyond the second number are narrow themselves.
 _MUCH, _FINE = 1e3, 1e-9
+# Shares from here on are told in per cent.
+_ROUGHLY = 1e-3
 # A gradient that changes by more than this under a scaled cotangent is not just rounded.
 _LINEAR = 1e-6
 NOT_LINEAR = "backward is not linear"
@@ -293,10 +295,14 @@ def _judge_nonlinear(outcome: Outcome, finding: Finding, deviation: float) -> No
         if lost or finding.message == NOT_REPEATED:
             finding.comparison = finding.digits = None  # nothing that could be compared with anything
     else:
+        off = outcome.exam.rounding.measured[finding.name]
+        place = [int(k) for k in np.unravel_index(int(off.argmax()), off.shape)] if off.shape else []
+        share = f"{deviation:.1%}" if deviation >= _ROUGHLY else f"{deviation:.1g}"
         _fail(
             finding,
-            f"{NOT_LINEAR} in the cotangent: the gradient of {SCALE} times the cotangent, divided "
-            f"by {SCALE}, differs from that of the cotangent by {deviation:.1%} of its largest entry",
+            f"{NOT_LINEAR} in the cotangent: the gradient of {SCALE} times the cotangent, divided by "
+            f"{SCALE}, differs from that of the cotangent by {share} of its largest entry"
+            + (f", most at {place}" if place else ""),
         )
 
 

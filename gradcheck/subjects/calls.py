@@ -218,4 +218,8 @@ def _own_errors(who: str, call: Callable[[], Any]) -> Any:
     except GradcheckError:
         raise
     except Exception as error:
-        raise TargetError(f"{who} raised {type(error).__name__} at the given parameters: {error}") from error
+        text = str(error).rstrip(".")
+        raise TargetError(
+            f"{who} raised {type(error).__name__} at the given parameters: {text}; run it once yourself "
+            "and mend that first."
+        ) from error

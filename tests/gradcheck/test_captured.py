@@ -4,6 +4,7 @@ import functools
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 import gradcheck
 
@@ -133,3 +134,20 @@ def test_two_leaves_of_one_name_are_both_kept():
     )
     assert report.ok
     assert set(report.parameters) == {"inputs[0]", "w", "pair[0]", "pair[1]"}
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_what_a_reentrant_checkpoint_hides_is_said(reentrant):
+    linear = torch.nn.Linear(3, 3).double()
+
+    def inner(x):
+        return linear(x).tanh()
+
+    report = gradcheck.verify(
+        lambda x: checkpoint(inner, x, use_reentrant=reentrant),
+        torch.randn(3, dtype=torch.float64, requires_grad=True),
+        variations=False,
+    )
+    assert report.ok
+    assert any("reentrant checkpoint hides" in note for note in report.notes) == reentrant
+    assert (len(report.parameters) > 1) != reentrant

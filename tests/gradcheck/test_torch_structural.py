@@ -480,3 +480,24 @@ def test_the_gradient_of_a_scalar_that_is_nan_fails_and_leaves_the_others_alone(
     verdicts = {name: result.verdict for name, result in report.parameters.items()}
     assert verdicts == {"inputs[0]": "fail", "inputs[1]": "pass"}
     assert "NaN" in report.parameters["inputs[0]"].message
+
+
+def test_where_backward_is_not_linear_by_a_little_the_entry_is_told():
+    class Shifted(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x.sin()
+
+        @staticmethod
+        def backward(ctx, g):
+            gradient = g * ctx.saved_tensors[0].cos()
+            gradient[17, 3] += 1e-4
+            return gradient
+
+    x = torch.randn(200, 200, dtype=torch.float64, requires_grad=True)
+    report = gradcheck.verify(Shifted.apply, x, variations=False)
+    assert report.verdict == "fail"
+    message = report.parameters["inputs[0]"].message
+    assert message.endswith("most at [17, 3]")
+    assert "0.0%" not in message

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 # What the error of a reentrant checkpoint under ``torch.autograd.grad`` speaks of.
 _REFUSES_GRAD = "use_reentrant"
+_HIDDEN = (
+    "a reentrant checkpoint hides which parameters it uses, and none but its inputs were verified: take "
+    "use_reentrant=False, or verify the module that holds them"
+)
 
 Cotangents = Sequence[torch.Tensor | None]
 Gradients = dict[str, torch.Tensor | None]
@@ -59,6 +63,8 @@ class Backward:
         known = {id(run.leaves[name]) for name in subject.names}
         self.strangers = [leaf for leaf in behind.leaves if id(leaf) not in known]
         self._first = run if self.is_own else None
+        if behind.hides and not subject.parameters:
+            subject.notes.append(_HIDDEN)
 
     def forget(self) -> None:
         """Let the graph of the first run go."""

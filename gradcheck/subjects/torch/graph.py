@@ -12,7 +12,7 @@ import torch
 # How PyTorch names the nodes that it generates. In place of others' (autograd.Function in Python or C++)
 # stand other classes, and CopySlices hides one.
 _GENERATED = re.compile(r"[A-Z]\w*Backward\d+$")
-_LEAF = "AccumulateGrad"
+_LEAF, _CHECKPOINT = "AccumulateGrad", "CheckpointFunctionBackward"
 # What PyTorch says of a saved tensor that has been changed since.
 MODIFIED = "modified by an inplace operation"
 _OWN: dict[type, bool] = {}
@@ -23,22 +23,25 @@ class Graph:
     """``is_own``: nothing but operations of PyTorch lies between outputs and leaves, and no hook on a leaf.
 
     Their backward passes are linear in the cotangent, and notice when what they saved is overwritten.
+    ``hides``: a reentrant checkpoint lies there, behind which only leaves among its inputs can be seen.
     """
 
     is_own: bool
     leaves: tuple[torch.Tensor, ...]
+    hides: bool = False
 
 
 def behind(outputs: Iterable[torch.Tensor]) -> Graph:
     """Look at the graph behind some outputs."""
-    own, leaves = True, []
+    own, hides, leaves = True, False, []
     for node in nodes(outputs):
         kind = type(node)
+        hides = hides or kind.__name__ == _CHECKPOINT
         if kind.__name__ == _LEAF:
             leaves.append(node.variable)
         own = own and _is_own(kind)
     hooked = any(getattr(leaf, "_backward_hooks", None) for leaf in leaves)
-    return Graph(own and not hooked, tuple(leaves))
+    return Graph(own and not hooked, tuple(leaves), hides)
 
 
 def overwritten(outputs: Iterable[torch.Tensor]) -> list[str]:
