@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -28,15 +29,12 @@ NAMES = ("cases", "reference_impl")
 
 def users_files() -> list[str]:
     """Return the files of the modules loaded so far that are neither installed nor gradcheck's own."""
-    own = tuple(_HOME / name for name in ("gradcheck", *NAMES))
-    found = []
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str) and not any(
-            Path(file).resolve().is_relative_to(f) for f in (*LIBRARIES, *own)
-        ):
-            found.append(file)
-    return found
+    others = tuple(
+        f"{folder}{os.sep}" for folder in (*LIBRARIES, *(_HOME / n for n in ("gradcheck", *NAMES)))
+    )
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    named = [file for file in files if isinstance(file, str) and not file.startswith(others)]
+    return [file for file in named if not str(Path(file).resolve()).startswith(others)]
 
 
 def require_own() -> None:
