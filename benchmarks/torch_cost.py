@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 import gradcheck
+from benchmarks.timing import medians
 
 WIDTH, BLOCKS, HEADS = 256, 12, 8
 
@@ -133,11 +134,7 @@ def small_module(repeats: int) -> list[dict[str, Any]]:
     }
     for side in sides.values():
         side()
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(repeats):
-        for name, side in sides.items():
-            times[name].append(seconds(side))
-    median = {name: statistics.median(values) for name, values in times.items()}
+    median = medians(sides, blocks=repeats, calls=1, warm_up=0)
     return [
         row("small module without variations / fast mode", median["plain"] / median["fast"], 1.0),
         row("small module with variations / slow mode", median["varied"] / median["slow"], 1.0),
@@ -151,13 +148,8 @@ def operators(limit: int, repeats: int = 3) -> list[dict[str, Any]]:
         run()
     totals = {"plain": 0.0, "varied": 0.0, "fast": 0.0}
     for sample in samples:
-        sides = _sides(*sample)
-        times: dict[str, list[float]] = {name: [] for name in sides}
-        for _ in range(repeats):
-            for name, run in sides.items():
-                times[name].append(seconds(run))
-        for name, values in times.items():
-            totals[name] += statistics.median(values)
+        for name, median in medians(_sides(*sample), blocks=repeats, calls=1, warm_up=0).items():
+            totals[name] += median
     count = len(samples)
     return [
         row(
