@@ -134,8 +134,7 @@ def _floors(exam: Examination, exact: Pulled, dtypes: Mapping[str, str]) -> dict
     sizes = [float(np.abs(g).max(initial=0)) * scales[name] for name, g in exact.gradients.items()]
     whole = max([exam.magnitude, *sizes])
     shares = {
-        name: min(_ZERO * float(torch.finfo(getattr(torch, dtype)).eps), _SHARE)
-        for name, dtype in dtypes.items()
+        name: min(_ZERO * layout.spacing(getattr(torch, dtype)), _SHARE) for name, dtype in dtypes.items()
     }
     formats = {name: torch.finfo(getattr(torch, dtype)) for name, dtype in dtypes.items()}
     least = {name: _LEAST * float(info.tiny) * float(info.eps) for name, info in formats.items()}
@@ -149,7 +148,7 @@ def _accepted(dtype: str) -> float:
 
 
 def _noted(dtype: str) -> float:
-    return min(_accepted(dtype), _WORTH_A_NOTE * float(torch.finfo(getattr(torch, dtype)).eps))
+    return min(_accepted(dtype), _WORTH_A_NOTE * layout.spacing(getattr(torch, dtype)))
 
 
 def _error(found: torch.Tensor | None, exact: np.ndarray, floor: float) -> float:
@@ -204,7 +203,7 @@ def _sensitivity(
     assert isinstance(subject, TorchSubject)
     shifted = {}
     for name, value in exam.values.items():
-        spacing = float(torch.finfo(getattr(torch, dtypes[name])).eps)
+        spacing = layout.spacing(getattr(torch, dtypes[name]))
         shake = 1 + roundings * spacing * exam.generator.uniform(-1, 1, value.shape)
         shifted[name] = directions.like(exam.variables[name], value * shake)
     with torch.enable_grad(), subject.running(_leaves(subject, shifted)) as (leaves, outputs):

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from gradcheck.blame.location import Place, caller, definition
+from gradcheck.subjects.torch.layout import spacing
 
 
 @dataclass
@@ -112,7 +113,7 @@ def _fingerprint(tensor: torch.Tensor) -> tuple[torch.Size, float, float, float]
     """Return shape, sum and absolute sum of the entries, and the spacing of their format."""
     values = tensor.detach()
     values = torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
-    epsilon = float(torch.finfo(values.dtype).eps) if values.is_floating_point() else 0.0
+    epsilon = spacing(values.dtype) if values.is_floating_point() else 0.0
     wide = values.double()
     # weights that no permutation leaves the sum of
     weighted = wide.flatten() * torch.linspace(1.0, 2.0, wide.numel(), dtype=wide.dtype, device=wide.device)

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from gradcheck.subjects.torch import TorchSubject
+from gradcheck.subjects.torch import TorchSubject, layout
 from gradcheck.variations import domain
 
 # Takes an input and its number among the inputs.
@@ -36,7 +36,7 @@ def kept(subject: TorchSubject, change: Change) -> Change:
         if not t.is_floating_point():
             return new
         name, tensor = given[number]
-        epsilon = float(torch.finfo(tensor.dtype).eps)
+        epsilon = layout.spacing(tensor.dtype)
         if number not in seen:
             bystander, singled_out = _is_bystander(subject, name), _is_singled_out(subject, name)
             seen[number] = domain.held(_numpy(t), epsilon, bystander, singled_out)

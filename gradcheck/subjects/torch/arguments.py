@@ -34,7 +34,7 @@ class Arguments:
         self._names = {id(tensor): name for name, tensor in inputs.items()}
         self._args = [self._place(arg) for arg in args]
         self._kwargs = {key: self._place(arg) for key, arg in kwargs.items()}
-        self._is_flat = True not in [place.nested for place in (*self._args, *self._kwargs.values())]
+        self._is_flat = not any(place.nested for place in [*self._args, *self._kwargs.values()])
 
     def _place(self, arg: Any) -> _Place:
         is_input = isinstance(arg, torch.Tensor)
