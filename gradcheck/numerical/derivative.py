@@ -33,7 +33,7 @@ _PLAIN = 30.0
 _ROUNDED = 8
 # Where halving the step changes the quotients by so large a share (kinks, steps), another tells nothing.
 _BENT = 0.3
-# So large a one is still larger at twice the step.
+# So large a one is still larger at twice the step: of the large steps those that are known suffice.
 _CURVED = 0.001
 # Noise in the even part, combined from three rungs, in units of noise in the change of the extrapolations.
 _EVEN = 29.0
@@ -93,17 +93,13 @@ def along(
     if base is None:
         return unresolved("the forward pass is not finite at the given point", line.evaluations)
     noise = roundoff.floor(base, line.cotangent, epsilon) + input_noise
-    denied = bent = False
-    if claimed is not None:
-        seen = glance.at(line, claimed, noise, epsilon, wanted)
-        if seen.estimate is not None:
-            if abs(claimed - seen.estimate.value) <= seen.estimate.uncertainty:
-                return seen.estimate
-            denied = True
-        bent = seen.bent
-    sought = Sought(line, noise, epsilon, claimed, wanted, denied, bent)
-    if claimed is not None and climb and not coarse:
-        settled = torn(sought) if seen.torn else descend(sought, bent=True) if seen.bent else None
+    seen = glance.Glance() if claimed is None else glance.at(line, claimed, noise, epsilon, wanted)
+    found = seen.estimate
+    if claimed is not None and found is not None and abs(claimed - found.value) <= found.uncertainty:
+        return found
+    sought = Sought(line, noise, epsilon, claimed, wanted, denied=found is not None, bent=seen.bent)
+    if climb and not coarse:
+        settled = torn(sought) if seen.torn else descend(sought, known_only=True) if seen.bent else None
         if settled is not None:
             return settled
     return _by_rungs(sought, second_opinion, climb, coarse)
@@ -115,7 +111,7 @@ def _by_rungs(sought: Sought, second_opinion: bool, climb: bool, coarse: bool) -
     step = line_step(epsilon)
     quick = _quick(line, step, noise, epsilon)
     if quick is None:
-        return descend(sought, bent=False)
+        return descend(sought, known_only=False)
     bent = quick.rho > _BENT
     curved = bent or (quick.rho > _CURVED and quick.rho * quick.scale > _ROUNDED * noise / step)
     if not coarse and not (bent and climb):
@@ -124,11 +120,11 @@ def _by_rungs(sought: Sought, second_opinion: bool, climb: bool, coarse: bool) -
         if alone or quick.bound > enough:
             quick = _refined(line, step, noise, quick, alone)
             if climb and quick.bound > _SHORT * sought.wanted and noise / (step / 8) < PAYS * quick.bound:
-                return descend(sought, bent=curved)
+                return descend(sought, known_only=curved)
     settled = _settled(quick, sought, second_opinion)
     if settled is None and not climb:
         return smooth(quick.value, quick.bound, line.evaluations, quick.table)
-    return settled or descend(sought, bent=curved)
+    return settled or descend(sought, known_only=curved)
 
 
 class _Quick(NamedTuple):

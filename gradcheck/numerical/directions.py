@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.numerical.line import HUGE, TINY, squared
+from gradcheck.numerical.line import HUGE, TINY, scaled_root, squared
 from gradcheck.subjects.base import Array
 
 # How wide the error bar becomes where a claim is wrong, in units of the bar with which a right one was
@@ -218,7 +218,9 @@ def inner(gradient: Array, direction: Array) -> tuple[float, float]:
         product = _products(*part)
         total += float(np.add.reduce(product))
         squares += squared(product)
-    return total, math.sqrt(squares) if TINY < squares < HUGE else _scaled_norm(_products(g, v))
+    return total, math.sqrt(squares) if TINY < squares < HUGE else scaled_root(
+        abs(_products(g, v)).reshape(-1)
+    )
 
 
 def norm(gradient: np.ndarray, weight: np.ndarray | float) -> float:
@@ -234,15 +236,7 @@ def norm(gradient: np.ndarray, weight: np.ndarray | float) -> float:
     if TINY < squares < HUGE:
         return math.sqrt(squares)
     products = gradient * weight
-    return _scaled_norm(products[np.isfinite(products)])
-
-
-def _scaled_norm(products: np.ndarray) -> float:
-    """Return the norm where squares overflow or vanish; that of no finite numbers is infinite, or none."""
-    largest = float(np.abs(products).max(initial=0))
-    if not math.isfinite(largest) or largest == 0:
-        return largest
-    return largest * math.sqrt(float((np.abs(products / largest) ** 2).sum()))
+    return scaled_root(abs(products[np.isfinite(products)]))
 
 
 def _parts(*arrays: np.ndarray) -> Iterable[tuple[np.ndarray, ...]]:

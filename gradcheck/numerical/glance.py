@@ -12,8 +12,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from gradcheck.numerical import roundoff
 from gradcheck.numerical.estimate import Estimate, smooth
-from gradcheck.numerical.line import Line, Vector, line_step, root_of_squares
+from gradcheck.numerical.line import Line, Vector, line_step, total
 
 # The distance s, in units of the first step of the usual ladder, whose third and second rungs s and 2 s are.
 # Nearer, rounding is the larger; further away, what is left of the series, which grows like s^3 or s^4.
@@ -33,8 +34,6 @@ _STRAIGHT = 1e-11
 _UNEXPECTED = 4.0
 # The third term in units of the square of the second: by more, it is a kink or a wrong claim that is off.
 _ODD = 10.0
-# Random signs make terms add like a random walk; six standard deviations.
-_SIGMAS = 6.0
 # An error bar up to this power of epsilon (4e-11 in float64) is narrow, as a share of the outputs' change.
 _SHARE = 2 / 3
 # Half the difference between the slopes to both sides, as a share of their mean.
@@ -64,36 +63,42 @@ def at(line: Line, claimed: float, noise: float, epsilon: float, wanted: float) 
     s = _NEAR * line_step(epsilon)
     if epsilon > _FINE or _ROUNDED * noise / s > wanted:
         return Glance()
-    look = _Look(line, s, noise, epsilon)
+    look = _look(line, s, noise, epsilon)
+    if look is None:
+        return Glance()
     estimate = look.estimate(claimed, wanted)
-    if estimate is None and look.seen:
-        shares = [share for share in _NEARER if _ROUNDED * noise / (share * s) <= _WIDER * wanted]
-        for share in look.choose(shares, claimed):
-            estimate = estimate or _Look(line, share * s, noise, epsilon).estimate(claimed, _WIDER * wanted)
-    if estimate is not None or not look.seen:
+    if estimate is not None:
         return Glance(estimate)
+    shares = [share for share in _NEARER if _ROUNDED * noise / (share * s) <= _WIDER * wanted]
+    for share in look.choose(shares, claimed):
+        nearer = _look(line, share * s, noise, epsilon)
+        estimate = None if nearer is None else nearer.estimate(claimed, _WIDER * wanted)
+        if estimate is not None:
+            return Glance(estimate)
     return Glance(None, look.bent, look.torn)
+
+
+def _look(line: Line, s: float, noise: float, epsilon: float) -> _Look | None:
+    base, right, left = line(0.0), line(s), line(-s)
+    if base is None or right is None or left is None:
+        return None
+    return _Look(line, s, noise, epsilon, right - left, (right - base) + (left - base))
 
 
 class _Look:
     """Values at multiples of a distance s; ``scale`` and ``even`` are the sizes of the first two terms."""
 
-    def __init__(self, line: Line, s: float, noise: float, epsilon: float) -> None:
+    def __init__(
+        self, line: Line, s: float, noise: float, epsilon: float, first: Vector, second: Vector
+    ) -> None:
         self._line, self._s, self._epsilon = line, s, epsilon
-        base, right, left = line(0.0), line(s), line(-s)
-        self.seen = not (base is None or right is None or left is None)
-        if base is None or right is None or left is None:
-            return
-        self._first = right - left
-        self._second = (right - base) + (left - base)
-        self.slope, self.scale = line.inner(self._first) / (2 * s), line.size(self._first) / (2 * s)
-        self.even = line.size(self._second) / (2 * s)
+        self._first, self._second = first, second
+        self.slope, self.scale = line.inner(first) / (2 * s), line.size(first) / (2 * s)
+        self.even = line.size(second) / (2 * s)
         self._rounding = _ROUNDED * noise / s + 4 * epsilon * self.scale
 
     def estimate(self, claimed: float, wanted: float) -> Estimate | None:
         """Return an estimate with a narrow bar of at most ``wanted``, None where there is none."""
-        if not self.seen:
-            return None
         off, rounding = abs(self.slope - claimed), self._rounding
         if off <= rounding <= wanted and self.even <= _STRAIGHT * self.scale:
             return self._smooth(self.slope, rounding)
@@ -174,8 +179,6 @@ class _Look:
 
 def _signs(line: Line, difference: Vector) -> float:
     """Return what is left, at most, of a sum of magnitudes where signs are those of a random cotangent."""
-    if difference.shape[0] <= _SIGMAS**2:
-        return 1.0
-    magnitudes = line.size(difference)
     terms = abs(line.weighted(difference))
-    return min(_SIGMAS * root_of_squares(terms) / magnitudes, 1.0) if magnitudes > 0 else 1.0
+    magnitudes = total(terms)
+    return roundoff.of_random_signs(terms) / magnitudes if magnitudes > 0 else 1.0

@@ -106,10 +106,10 @@ def _change(line: Line, t: float) -> float:
     return 0.0 if base is None or there is None else total(abs(line.weighted(there - base)))
 
 
-def descend(sought: Sought, bent: bool) -> Estimate:
+def descend(sought: Sought, known_only: bool) -> Estimate:
     """Go down the rungs until the estimate is good and agrees; else find out what is in the way.
 
-    ``bent``: of the large steps only those that are known are taken, as halving does not help.
+    ``known_only``: of the large steps those alone that are known are taken, as halving does not help.
     """
     line, epsilon, noise = sought.line, sought.epsilon, sought.noise
     still = opinion.rests(line, epsilon)
@@ -118,7 +118,7 @@ def descend(sought: Sought, bent: bool) -> Estimate:
         return stair
     if not still and _seems_to_jump(line, epsilon) and stairs.jumps_at_once(line, sought.top, noise):
         return unresolved(_JUMPS, line.evaluations)
-    table, doubt = _rungs(sought, bent)
+    table, doubt = _rungs(sought, known_only)
     if doubt is not None:
         value, bound, _ = table.best()
         return smooth(value, bound + doubt, line.evaluations, table)
@@ -132,7 +132,7 @@ def descend(sought: Sought, bent: bool) -> Estimate:
     return _through_noise(sought, table)
 
 
-def _rungs(sought: Sought, bent: bool) -> tuple[Table, float | None]:
+def _rungs(sought: Sought, known_only: bool) -> tuple[Table, float | None]:
     """Add rungs until the claimed value is confirmed with a good bound, and a much smaller step agrees.
 
     As long as the bound is beyond what is wanted, rungs are added that make it much smaller. Returns what the
@@ -141,7 +141,7 @@ def _rungs(sought: Sought, bent: bool) -> tuple[Table, float | None]:
     line, epsilon, noise, claimed = sought.line, sought.epsilon, sought.noise, sought.claimed
     table, rung, bound = Table(2, noise, epsilon), math.inf, math.inf
     last_half = sought.top / 2 ** (_HALVES - 1)
-    sizes = _sizes(sought, bent)
+    sizes = _sizes(sought, known_only)
     while sizes:
         h = sizes.pop(0)
         if h <= epsilon**_LOWEST and len(table.rows) >= _FEWEST and not table.moving(_POOR):
@@ -169,12 +169,12 @@ def _rungs(sought: Sought, bent: bool) -> tuple[Table, float | None]:
     return table, None
 
 
-def _sizes(sought: Sought, bent: bool) -> list[float]:
+def _sizes(sought: Sought, known_only: bool) -> list[float]:
     """Return the steps of all rungs, the largest first."""
     halves = [sought.top / 2**k for k in range(_HALVES)]
     eighths = [sought.top / 2 ** (_HALVES - 1) / 8**k for k in range(1, 2 * _EIGHTHS)]
     least = sought.epsilon**_DESPERATE
-    if bent:
+    if known_only:
         known = set(sought.line.known(sought.top))
         halves = [h for h in halves if h in known and -h in known][-1 if sought.bent else 0 :]
     return [*halves, *(size for size in eighths if size > least)]

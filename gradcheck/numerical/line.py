@@ -173,8 +173,11 @@ def squared(values: np.ndarray) -> float:
 def root_of_squares(magnitudes: Vector) -> float:
     """Return the root of the summed squares, scaled where these overflow or vanish."""
     squares = squared(magnitudes) if isinstance(magnitudes, np.ndarray) else total(magnitudes * magnitudes)
-    if TINY < squares < HUGE:
-        return math.sqrt(squares)
+    return math.sqrt(squares) if TINY < squares < HUGE else scaled_root(magnitudes)
+
+
+def scaled_root(magnitudes: Vector) -> float:
+    """Return the same by way of the largest; of magnitudes that are not finite that is infinite, or none."""
     largest = float(magnitudes.max()) if magnitudes.shape[0] else 0.0
     return largest * math.sqrt(total((magnitudes / largest) ** 2)) if 0 < largest < math.inf else largest
 

@@ -37,16 +37,19 @@ def floor(base: Vector, cotangent: Vector, epsilon: float) -> float:
     to each (without it, a dozen of 1,900 operator samples gave error bars near 1e-9 that were too small).
     """
     magnitude = abs(base)
-    size = magnitude.shape[0]
-    if size == 0:
+    if magnitude.shape[0] == 0:
         return 0.0
     if epsilon > _HALF:
         return _half_precision_floor(base, cotangent, epsilon)
-    weighted = abs(cotangent) * (magnitude + float(magnitude.max()) / 3)
-    bound = total(weighted)
-    if size > _SIGMAS**2 and bound > 0:
-        bound = min(bound, _SIGMAS * root_of_squares(weighted))
-    return 2 * epsilon * bound
+    return 2 * epsilon * of_random_signs(abs(cotangent) * (magnitude + float(magnitude.max()) / 3))
+
+
+def of_random_signs(magnitudes: Vector) -> float:
+    """Return a bound on the sum of terms whose signs are those of a random cotangent."""
+    bound = total(magnitudes)
+    if magnitudes.shape[0] <= _SIGMAS**2 or not bound > 0:
+        return bound
+    return min(bound, _SIGMAS * root_of_squares(magnitudes))
 
 
 def _half_precision_floor(base: Vector, cotangent: Vector, epsilon: float) -> float:

@@ -128,7 +128,7 @@ def test_among_thousands_of_kinks_a_look_from_nearer_by_tells():
     given = Line(lambda t: [np.sort(point + t * direction)], signs, np.sort(point))
     true = float(signs @ direction[np.argsort(point)])
     noise = floor(given(0.0), signs, DOUBLE)
-    assert glance._Look(given, line_step(DOUBLE) / 4, noise, DOUBLE).bent
+    assert glance._look(given, line_step(DOUBLE) / 4, noise, DOUBLE).bent
     estimate = along(given, claimed=true, wanted=1e-10 * np.linalg.norm(direction))
     assert estimate.evaluations <= 6
     assert abs(estimate.value - true) <= estimate.uncertainty < 1e-9 * np.linalg.norm(direction)
